@@ -93,21 +93,30 @@ impl Faults {
         if lost {
             Fate::Lost
         } else {
-            Fate::Delivered { first, second: twice.then_some(second) }
+            Fate::Delivered {
+                first,
+                second: twice.then_some(second),
+            }
         }
     }
 
-    fn roll_copy(&self, dice: &mut Prf) -> Copy {
+    fn roll_copy(&self, dice: &mut Prf) -> Arrival {
         let jitter = self.jitter.mul_f64(dice.unit());
         let reordered = chance(dice, self.reorder);
-        let hold = (self.delay + self.jitter).max(SHORTEST_HOLD).mul_f64(1.0 + 3.0 * dice.unit());
+        let hold = (self.delay + self.jitter)
+            .max(SHORTEST_HOLD)
+            .mul_f64(1.0 + 3.0 * dice.unit());
         let damaged = chance(dice, self.corrupt);
         let bits = dice.next_u64();
         let mut delay = self.delay + jitter;
         if reordered {
             delay += hold;
         }
-        Copy { delay, reordered, damage: damaged.then_some(Damage(bits)) }
+        Arrival {
+            delay,
+            reordered,
+            damage: damaged.then_some(Damage(bits)),
+        }
     }
 }
 
@@ -130,15 +139,15 @@ pub enum Fate {
     /// It arrives, once or twice.
     Delivered {
         /// The copy that always arrives.
-        first: Copy,
+        first: Arrival,
         /// The duplicate, if there is one. It may arrive before the other.
-        second: Option<Copy>,
+        second: Option<Arrival>,
     },
 }
 
 impl Fate {
     /// The copies that arrive: none, one or two.
-    pub fn copies(self) -> impl Iterator<Item = Copy> {
+    pub fn copies(self) -> impl Iterator<Item = Arrival> {
         let (first, second) = match self {
             Self::Lost => (None, None),
             Self::Delivered { first, second } => (Some(first), second),
@@ -149,7 +158,7 @@ impl Fate {
 
 /// One copy that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct Arrival {
     /// How long it is on its way.
     pub delay: Duration,
     /// True if it was held back so that others overtake it.
@@ -158,7 +167,7 @@ pub struct Copy {
     pub damage: Option<Damage>,
 }
 
-impl Copy {
+impl Arrival {
     /// True if it arrives with flipped bits.
     pub fn is_corrupted(&self) -> bool {
         self.damage.is_some()
@@ -181,7 +190,9 @@ impl Damage {
         let mut state = self.0;
         for n in 0..flips as usize {
             // The steps of a 64-bit linear congruential generator (Knuth's MMIX constants).
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             let mut bit = (state >> 16) % length;
             while flipped[..n].contains(&bit) {
                 bit = (bit + 1) % length;
@@ -237,7 +248,12 @@ pub struct FaultyPath<T> {
 impl<T: Item> FaultyPath<T> {
     /// A path with these faults. Values out of range act as the nearest one in range would.
     pub fn new(faults: Faults, seed: &Seed) -> Self {
-        Self { faults, dice: Prf::new(seed, "path"), under_way: BTreeMap::new(), pushed: 0 }
+        Self {
+            faults,
+            dice: Prf::new(seed, "path"),
+            under_way: BTreeMap::new(),
+            pushed: 0,
+        }
     }
 
     /// Sends an item into the path, and tells what the path does to it.
@@ -252,7 +268,7 @@ impl<T: Item> FaultyPath<T> {
         fate
     }
 
-    fn insert(&mut self, now: Time, mut item: T, copy: Copy) {
+    fn insert(&mut self, now: Time, mut item: T, copy: Arrival) {
         if let Some(damage) = copy.damage {
             damage.apply(item.bytes_mut());
         }
@@ -302,14 +318,21 @@ pub fn parse_probability(text: &str) -> Result<f64, FaultError> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let value: f64 = match digits.parse() {
         Ok(value) if plain => value,
-        _ => return Err(FaultError::NotAProbability { text: text.to_owned() }),
+        _ => {
+            return Err(FaultError::NotAProbability {
+                text: text.to_owned(),
+            });
+        }
     };
     let probability = value / unit;
     if (0.0..=1.0).contains(&probability) {
         Ok(probability)
     } else {
         let percent = (unit == 1.0 && value <= 100.0).then(|| format!("{digits}%"));
-        Err(FaultError::OutOfRange { text: text.to_owned(), meant: percent })
+        Err(FaultError::OutOfRange {
+            text: text.to_owned(),
+            meant: percent,
+        })
     }
 }
 
@@ -346,8 +369,14 @@ impl fmt::Display for FaultError {
             Self::NotAProbability { text } => {
                 write!(f, "'{text}' is no probability: write it as 30% or 0.3")
             }
-            Self::OutOfRange { text, meant: Some(meant) } => {
-                write!(f, "'{text}' is no probability: it is from 0% to 100% (did you mean {meant}?)")
+            Self::OutOfRange {
+                text,
+                meant: Some(meant),
+            } => {
+                write!(
+                    f,
+                    "'{text}' is no probability: it is from 0% to 100% (did you mean {meant}?)"
+                )
             }
             Self::OutOfRange { text, meant: None } => {
                 write!(f, "'{text}' is no probability: it is from 0% to 100%")
@@ -388,8 +417,13 @@ mod tests {
 
     #[test]
     fn rates_are_those_asked_for() {
-        let faults =
-            Faults { loss: 0.3, duplicate: 0.2, corrupt: 0.1, reorder: 0.4, ..Faults::NONE };
+        let faults = Faults {
+            loss: 0.3,
+            duplicate: 0.2,
+            corrupt: 0.1,
+            reorder: 0.4,
+            ..Faults::NONE
+        };
         let mut path = path(faults, 2);
         let (mut lost, mut twice, mut corrupted, mut late, mut copies) = (0, 0, 0, 0, 0);
         for _ in 0..10_000 {
@@ -397,12 +431,15 @@ mod tests {
             lost += u32::from(fate == Fate::Lost);
             twice += u32::from(fate.copies().count() == 2);
             copies += fate.copies().count() as u32;
-            corrupted += fate.copies().filter(Copy::is_corrupted).count() as u32;
+            corrupted += fate.copies().filter(Arrival::is_corrupted).count() as u32;
             late += fate.copies().filter(|copy| copy.reordered).count() as u32;
         }
         assert!((2_850..3_150).contains(&lost), "lost {lost}");
         assert!((1_280..1_520).contains(&twice), "twice {twice}");
-        assert!((720..960).contains(&corrupted), "corrupted {corrupted} of {copies}");
+        assert!(
+            (720..960).contains(&corrupted),
+            "corrupted {corrupted} of {copies}"
+        );
         assert!((3_100..3_620).contains(&late), "late {late} of {copies}");
         assert_eq!(drain(&mut path).len() as u32, copies);
     }
@@ -429,7 +466,14 @@ mod tests {
     #[test]
     fn delay_and_jitter_bound_the_time_under_way() {
         let (delay, jitter) = (Duration::from_millis(50), Duration::from_millis(20));
-        let mut path = path(Faults { delay, jitter, ..Faults::NONE }, 5);
+        let mut path = path(
+            Faults {
+                delay,
+                jitter,
+                ..Faults::NONE
+            },
+            5,
+        );
         for _ in 0..1_000 {
             path.push(START, vec![1]);
         }
@@ -441,7 +485,13 @@ mod tests {
 
     #[test]
     fn reordered_item_is_overtaken() {
-        let mut path = path(Faults { reorder: 0.5, ..Faults::NONE }, 6);
+        let mut path = path(
+            Faults {
+                reorder: 0.5,
+                ..Faults::NONE
+            },
+            6,
+        );
         for n in 0..50u8 {
             path.push(START, vec![n]);
         }
@@ -469,11 +519,21 @@ mod tests {
         assert_eq!(parse_probability("1"), Ok(1.0));
         assert_eq!(parse_probability("100%"), Ok(1.0));
         assert_eq!(parse_probability(" 2.5 % "), Ok(0.025));
-        for wrong in ["", "%", "x", "-0.1", "1e-3", "nan", "inf", "0.3%%", "0,3", "+0.5"] {
+        for wrong in [
+            "", "%", "x", "-0.1", "1e-3", "nan", "inf", "0.3%%", "0,3", "+0.5",
+        ] {
             let error = parse_probability(wrong).unwrap_err();
-            assert!(matches!(error, FaultError::NotAProbability { .. }), "{wrong}: {error}");
+            assert!(
+                matches!(error, FaultError::NotAProbability { .. }),
+                "{wrong}: {error}"
+            );
         }
-        assert!(parse_probability("101%").unwrap_err().to_string().contains("100%"));
+        assert!(
+            parse_probability("101%")
+                .unwrap_err()
+                .to_string()
+                .contains("100%")
+        );
         let error = parse_probability("30").unwrap_err().to_string();
         assert!(error.contains("did you mean 30%?"), "{error}");
     }
@@ -481,11 +541,23 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         assert_eq!(Faults::NONE.check(), Ok(()));
-        let wrong = Faults { loss: 1.5, ..Faults::NONE };
+        let wrong = Faults {
+            loss: 1.5,
+            ..Faults::NONE
+        };
         assert_eq!(wrong.check(), Err(FaultError::Probability { name: "loss" }));
-        let wrong = Faults { corrupt: f64::NAN, ..Faults::NONE };
-        assert_eq!(wrong.check(), Err(FaultError::Probability { name: "corrupt" }));
-        let wrong = Faults { delay: Duration::from_secs(3601), ..Faults::NONE };
+        let wrong = Faults {
+            corrupt: f64::NAN,
+            ..Faults::NONE
+        };
+        assert_eq!(
+            wrong.check(),
+            Err(FaultError::Probability { name: "corrupt" })
+        );
+        let wrong = Faults {
+            delay: Duration::from_secs(3601),
+            ..Faults::NONE
+        };
         assert_eq!(wrong.check(), Err(FaultError::Delay { name: "delay" }));
     }
 }
