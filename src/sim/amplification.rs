@@ -1,0 +1,107 @@
+//! The second checker: nothing goes to an address that has not proved itself, unless it asked.
+//!
+//! It stands at the server's socket and believes only what it has seen itself: an address is proved
+//! for a session once a datagram came from it with a path proof that had gone to it in a HELLO_ACK
+//! or a CHALLENGE of that session at most sixty seconds before. To any other address goes at most
+//! one datagram for each that came, at once, and none that is longer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::wire::{
+    Datagram, FromClient, FromServer, PathProof, Proofs, SessionId, parse_from_client,
+    parse_from_server,
+};
+
+/// How long a path proof lives by the server's clock, in microseconds; one second more, for the
+/// issue time is rounded down to whole seconds, is not granted: PROTOCOL counts from the rounded.
+const PATH_LIFE_US: u64 = 60_000_000;
+
+/// What may still be answered to the last datagram that came.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    from: SocketAddr,
+    length: usize,
+    answered: bool,
+}
+
+/// The watch on one life of a server.
+#[derive(Clone, Debug, Default)]
+pub struct Amplification {
+    issued: BTreeMap<(SocketAddr, SessionId), Vec<PathProof>>,
+    proved: BTreeSet<(SocketAddr, SessionId)>,
+    allowance: Option<Allowance>,
+}
+
+impl Amplification {
+    /// The server is about to be given a datagram; `clock` is the server's.
+    pub fn received(&mut self, from: SocketAddr, clock: u64, datagram: &[u8]) {
+        let length = datagram.len();
+        self.allowance = Some(Allowance { from, length, answered: false });
+        let Ok(Datagram { message, .. }) = parse_from_client(datagram) else { return };
+        let Some((session, Proofs { path: Some(path), .. })) = proofs(&message) else { return };
+        let fresh = u64::from(path.issued) * 1_000_000 + PATH_LIFE_US >= clock;
+        let issued = self.issued.get(&(from, session)).is_some_and(|all| all.contains(&path));
+        if fresh && issued {
+            self.proved.insert((from, session));
+        }
+    }
+
+    /// What came is dealt with: from now on nothing is owed to an unproved address.
+    pub fn turn_over(&mut self) {
+        self.allowance = None;
+    }
+
+    /// The server sends a datagram.
+    ///
+    /// # Errors
+    ///
+    /// Says why it must not.
+    pub fn sent(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
+        let parsed = parse_from_server(datagram)
+            .map_err(|error| format!("the server sent what is no datagram: {error}"))?;
+        let session = match parsed.message {
+            FromServer::HelloAck { session, ack, .. } => {
+                self.issued.entry((to, session)).or_default().push(ack.path);
+                None
+            }
+            FromServer::Challenge { session, path, .. } => {
+                self.issued.entry((to, session)).or_default().push(path);
+                Some(session)
+            }
+            FromServer::Version { .. } => None,
+            FromServer::Reply { session, .. }
+            | FromServer::Progress { session, .. }
+            | FromServer::Refused { session, .. }
+            | FromServer::Pong { session, .. }
+            | FromServer::Goaway { session, .. } => Some(session),
+        };
+        if session.is_some_and(|session| self.proved.contains(&(to, session))) {
+            return Ok(());
+        }
+        let length = datagram.len();
+        match &mut self.allowance {
+            Some(one) if one.from == to && !one.answered && length <= one.length => {
+                one.answered = true;
+                Ok(())
+            }
+            other => Err(format!(
+                "{length} bytes to the unproved {to}, owed {other:?}: {:?}",
+                parsed.message
+            )),
+        }
+    }
+}
+
+/// The session that a datagram names and the proofs that it carries.
+fn proofs(message: &FromClient<'_>) -> Option<(SessionId, Proofs)> {
+    match *message {
+        FromClient::Hello { .. } => None,
+        FromClient::Request { session, proofs, .. }
+        | FromClient::Ack { session, proofs, .. }
+        | FromClient::Fence { session, proofs, .. }
+        | FromClient::Status { session, proofs, .. }
+        | FromClient::Ping { session, proofs, .. }
+        | FromClient::Close { session, proofs, .. } => Some((session, proofs)),
+    }
+}
