@@ -4,10 +4,7 @@
 //! `poll_*`; randomness is drawn from a seed. The same code runs under the event loop, the
 //! simulator and the fuzzers. Time is read nowhere in here.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod outcome;
 mod prf;

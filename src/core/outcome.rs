@@ -98,15 +98,7 @@ pub struct CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            code,
-            message,
-            outcome,
-            attempts,
-            issues,
-            elapsed,
-            ..
-        } = self;
+        let Self { code, message, outcome, attempts, issues, elapsed, .. } = self;
         write!(f, "{code}: {message}; {outcome}, attempts {attempts}")?;
         if *issues > 1 {
             write!(f, " in {issues} issues")?;

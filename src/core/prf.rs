@@ -82,10 +82,7 @@ pub(crate) struct Prf {
 impl Prf {
     /// The generator for the purpose called `label`.
     pub(crate) fn new(seed: &Seed, label: &str) -> Self {
-        Self {
-            key: Key::new(seed, label),
-            drawn: 0,
-        }
+        Self { key: Key::new(seed, label), drawn: 0 }
     }
 
     /// 64 random bits.

@@ -78,9 +78,6 @@ mod tests {
         rtt.sample(100 * MS);
         rtt.sample(200 * MS);
         // RTTVAR = 3/4 · 50 + 1/4 · |100 − 200| = 62.5; SRTT = 7/8 · 100 + 1/8 · 200 = 112.5
-        assert_eq!(
-            rtt.rto(RTO_INITIAL, MS),
-            Duration::from_micros(112_500 + 4 * 62_500)
-        );
+        assert_eq!(rtt.rto(RTO_INITIAL, MS), Duration::from_micros(112_500 + 4 * 62_500));
     }
 }

@@ -59,9 +59,7 @@ impl Rules {
     /// All rules but one.
     #[cfg(test)]
     pub(crate) fn dropping(rule: Rule) -> Self {
-        Self {
-            dropped: Some(rule),
-        }
+        Self { dropped: Some(rule) }
     }
 
     /// Whether this rule holds.

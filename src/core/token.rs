@@ -93,9 +93,11 @@ impl FromStr for CallToken {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let bytes = BASE64URL_NOPAD
-            .decode(text.trim().as_bytes())
-            .map_err(|_| TokenError::Encoding)?;
+        let bytes =
+            BASE64URL_NOPAD.decode(text.trim().as_bytes()).map_err(|error| match error.kind {
+                DecodeKind::Symbol => TokenError::Encoding,
+                _ => TokenError::Checksum,
+            })?;
         let (bytes, checksum) = bytes.split_last_chunk::<4>().ok_or(TokenError::Layout)?;
         let (numbers, ip) = bytes.split_at_checked(NUMBERS).ok_or(TokenError::Layout)?;
         if crc32fast::hash(bytes).to_be_bytes() != *checksum {
@@ -105,9 +107,7 @@ impl FromStr for CallToken {
         let mut number = |length: usize| {
             let (field, left) = rest.split_at_checked(length).ok_or(TokenError::Layout)?;
             rest = left;
-            Ok(field
-                .iter()
-                .fold(0u64, |value, byte| value << 8 | u64::from(*byte)))
+            Ok(field.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte)))
         };
         if number(1)? != u64::from(LAYOUT) {
             return Err(TokenError::Layout);
@@ -125,15 +125,7 @@ impl FromStr for CallToken {
             IpAddr::from(<[u8; 16]>::try_from(ip).map_err(|_| TokenError::Layout)?)
         };
         let server = SocketAddr::new(ip, port);
-        Ok(Self {
-            server,
-            epoch,
-            session,
-            call,
-            minted,
-            known_until,
-            expiry,
-        })
+        Ok(Self { server, epoch, session, call, minted, known_until, expiry })
     }
 }
 

@@ -105,9 +105,7 @@ pub enum FromClient<'a> {
 pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, ParseError> {
     let (header, area, body) = Header::parse(datagram, Sender::Client)?;
     let parsed = options::parse(area)?;
-    let Header {
-        session, attempt, ..
-    } = header;
+    let Header { session, attempt, .. } = header;
     let call = CallId(header.call);
     let proofs = parsed.proofs;
     let message = match header.kind {
@@ -115,10 +113,8 @@ pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, Pa
             let [lowest, highest, ..] = *body else {
                 return Err(ParseError::Body);
             };
-            let zero = Header {
-                word: header.word,
-                ..Header::new(Kind::Hello, session, call.0, attempt)
-            };
+            let zero =
+                Header { word: header.word, ..Header::new(Kind::Hello, session, call.0, attempt) };
             if header != zero || !area.is_empty() {
                 return Err(ParseError::Field);
             }
@@ -126,13 +122,7 @@ pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, Pa
                 return Err(ParseError::Body);
             }
             let nonce = u128::from(header.call) << 64 | u128::from(header.word);
-            FromClient::Hello {
-                session,
-                nonce,
-                lowest,
-                highest,
-                length: datagram.len(),
-            }
+            FromClient::Hello { session, nonce, lowest, highest, length: datagram.len() }
         }
         Kind::Request => {
             if header.code != 0 || call.0 == 0 {
@@ -162,33 +152,14 @@ pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, Pa
             };
             bare(&header, &zero, body)?;
             let (hold_us, credit) = super::server::halves(header.word);
-            FromClient::Ack {
-                session,
-                call,
-                hold_us,
-                credit,
-                cell: header.cell,
-                proofs,
-            }
+            FromClient::Ack { session, call, hold_us, credit, cell: header.cell, proofs }
         }
         kind => {
             bare(&header, &Header::new(kind, session, call.0, attempt), body)?;
             match kind {
-                Kind::Fence => FromClient::Fence {
-                    session,
-                    call,
-                    proofs,
-                },
-                Kind::Status => FromClient::Status {
-                    session,
-                    call,
-                    proofs,
-                },
-                Kind::Ping => FromClient::Ping {
-                    session,
-                    call,
-                    proofs,
-                },
+                Kind::Fence => FromClient::Fence { session, call, proofs },
+                Kind::Status => FromClient::Status { session, call, proofs },
+                Kind::Ping => FromClient::Ping { session, call, proofs },
                 Kind::Close if call.0 == 0 => FromClient::Close { session, proofs },
                 _ => return Err(ParseError::Field),
             }
@@ -226,18 +197,10 @@ impl Datagram<FromClient<'_>> {
             proofs.emit(out);
         };
         match &self.message {
-            FromClient::Hello {
-                session,
-                nonce,
-                lowest,
-                highest,
-                length,
-            } => {
+            FromClient::Hello { session, nonce, lowest, highest, length } => {
                 let (first, second) = nonce_halves(*nonce);
-                let header = Header {
-                    word: second,
-                    ..Header::new(Kind::Hello, *session, first, attempt)
-                };
+                let header =
+                    Header { word: second, ..Header::new(Kind::Hello, *session, first, attempt) };
                 header.emit(out, VERSION, 0);
                 out.extend_from_slice(&[*lowest, *highest]);
                 out.resize(start + (*length).clamp(HELLO_LEN, MAX_DATAGRAM), 0);
@@ -264,14 +227,7 @@ impl Datagram<FromClient<'_>> {
                 proofs.emit(out);
                 out.extend_from_slice(body);
             }
-            FromClient::Ack {
-                session,
-                call,
-                hold_us,
-                credit,
-                cell,
-                proofs,
-            } => {
+            FromClient::Ack { session, call, hold_us, credit, cell, proofs } => {
                 let header = Header {
                     word: super::server::whole(*hold_us, *credit),
                     cell: *cell,
@@ -280,25 +236,13 @@ impl Datagram<FromClient<'_>> {
                 header.emit(out, VERSION, proofs.len());
                 proofs.emit(out);
             }
-            FromClient::Fence {
-                session,
-                call,
-                proofs,
-            } => {
+            FromClient::Fence { session, call, proofs } => {
                 ids(out, Kind::Fence, *session, *call, proofs);
             }
-            FromClient::Status {
-                session,
-                call,
-                proofs,
-            } => {
+            FromClient::Status { session, call, proofs } => {
                 ids(out, Kind::Status, *session, *call, proofs);
             }
-            FromClient::Ping {
-                session,
-                call,
-                proofs,
-            } => {
+            FromClient::Ping { session, call, proofs } => {
                 ids(out, Kind::Ping, *session, *call, proofs);
             }
             FromClient::Close { session, proofs } => {
@@ -311,10 +255,7 @@ impl Datagram<FromClient<'_>> {
 }
 
 /// A HELLO's nonce as it stands in the header: the call id's place, then the word's.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two halves are what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
 pub(super) const fn nonce_halves(nonce: u128) -> (u64, u64) {
     ((nonce >> 64) as u64, nonce as u64)
 }

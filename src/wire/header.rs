@@ -318,9 +318,7 @@ impl Header {
         datagram: &[u8],
         sender: Sender,
     ) -> Result<(Header, &[u8], &[u8]), ParseError> {
-        let (head, rest) = datagram
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(ParseError::Short)?;
+        let (head, rest) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::Short)?;
         if field_u16::<{ at::MAGIC }>(head) != MAGIC {
             return Err(ParseError::Magic);
         }
@@ -350,9 +348,7 @@ impl Header {
             return Err(ParseError::Flags);
         }
         let options_len = usize::from(field::<{ at::OPTIONS }, 1>(head)[0]) * 4;
-        let (options, body) = rest
-            .split_at_checked(options_len)
-            .ok_or(ParseError::Options)?;
+        let (options, body) = rest.split_at_checked(options_len).ok_or(ParseError::Options)?;
         let header = Header {
             kind,
             session,

@@ -42,10 +42,7 @@ id! {
 impl CallId {
     /// The slot that this id names in a session with `window` slots.
     pub const fn slot(self, window: u32) -> u32 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the remainder is below a u32"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a u32")]
         match window {
             0 => 0,
             w => (self.0 % w as u64) as u32,

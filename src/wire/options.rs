@@ -118,9 +118,7 @@ fn parse_proof(data: &[u8]) -> Result<(u32, u64), ParseError> {
 /// The parts of an options area that belong to a request's fingerprint, whole options in order:
 /// all but PAD, BIRTH and PATH, which may differ between copies of one request.
 pub fn fingerprinted(area: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    Options(area)
-        .flatten()
-        .filter(|(kind, _)| !matches!(*kind, PAD | BIRTH | PATH))
+    Options(area).flatten().filter(|(kind, _)| !matches!(*kind, PAD | BIRTH | PATH))
 }
 
 /// Walks over an options area: type and data of each.

@@ -192,17 +192,7 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
     if options::parse(area)?.unknown_critical {
         return Err(ParseError::Options);
     }
-    let Header {
-        kind,
-        session,
-        clock,
-        word,
-        cell,
-        attempt,
-        code,
-        flags,
-        ..
-    } = header;
+    let Header { kind, session, clock, word, cell, attempt, code, flags, .. } = header;
     let call = CallId(header.call);
     let zero = Header::new(kind, session, call.0, attempt);
     let (hold_us, credit) = halves(word);
@@ -213,38 +203,16 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
             if !area.is_empty() || code > highest {
                 return Err(ParseError::Field);
             }
-            let message = FromServer::Version {
-                session,
-                call,
-                lowest: code,
-                highest,
-            };
-            (
-                Header {
-                    code,
-                    attempt: 0,
-                    ..zero
-                },
-                message,
-            )
+            let message = FromServer::Version { session, call, lowest: code, highest };
+            (Header { code, attempt: 0, ..zero }, message)
         }
         Kind::HelloAck => {
             let ack = parse_hello_ack(body)?;
             let nonce = u128::from(call.0) << 64 | u128::from(word);
-            return if header
-                == (Header {
-                    clock,
-                    word,
-                    ..zero
-                }) {
+            return if header == (Header { clock, word, ..zero }) {
                 Ok(Datagram {
                     attempt,
-                    message: FromServer::HelloAck {
-                        session,
-                        nonce,
-                        clock,
-                        ack,
-                    },
+                    message: FromServer::HelloAck { session, nonce, clock, ack },
                 })
             } else {
                 Err(ParseError::Field)
@@ -270,25 +238,9 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
         }
         Kind::Progress => {
             let state = SlotState::from_u8(code);
-            let message = FromServer::Progress {
-                session,
-                call,
-                clock,
-                hold_us,
-                credit,
-                cell,
-                state,
-            };
-            (
-                Header {
-                    clock,
-                    word,
-                    cell,
-                    code,
-                    ..zero
-                },
-                message,
-            )
+            let message =
+                FromServer::Progress { session, call, clock, hold_us, credit, cell, state };
+            (Header { clock, word, cell, code, ..zero }, message)
         }
         Kind::Refused => {
             let promise = flags.contains(Flags::PROMISE);
@@ -302,55 +254,19 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
                 reason: Reason::from_u8(code),
                 promise,
             };
-            (
-                Header {
-                    clock,
-                    word,
-                    cell,
-                    code,
-                    flags,
-                    ..zero
-                },
-                message,
-            )
+            (Header { clock, word, cell, code, flags, ..zero }, message)
         }
         Kind::Challenge => {
-            let path = PathProof {
-                issued: cell,
-                mac: word,
-            };
+            let path = PathProof { issued: cell, mac: word };
             (
-                Header {
-                    clock,
-                    word,
-                    cell,
-                    ..zero
-                },
-                FromServer::Challenge {
-                    session,
-                    call,
-                    clock,
-                    path,
-                },
+                Header { clock, word, cell, ..zero },
+                FromServer::Challenge { session, call, clock, path },
             )
         }
         Kind::Pong => {
-            let message = FromServer::Pong {
-                session,
-                call,
-                clock,
-                epoch: Epoch(word),
-                hold_us: cell,
-            };
-            (
-                Header {
-                    clock,
-                    word,
-                    cell,
-                    ..zero
-                },
-                message,
-            )
+            let message =
+                FromServer::Pong { session, call, clock, epoch: Epoch(word), hold_us: cell };
+            (Header { clock, word, cell, ..zero }, message)
         }
         Kind::Goaway => {
             let reason = Reason::from_u8(code);
@@ -362,16 +278,7 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
                 hold_us: cell,
                 reason,
             };
-            (
-                Header {
-                    clock,
-                    word,
-                    cell,
-                    code,
-                    ..zero
-                },
-                message,
-            )
+            (Header { clock, word, cell, code, ..zero }, message)
         }
         // Kinds of clients: `Header::parse` has refused them.
         _ => return Err(ParseError::Direction),
@@ -386,9 +293,7 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
 }
 
 fn parse_hello_ack(body: &[u8]) -> Result<HelloAck, ParseError> {
-    let (body, _later) = body
-        .split_first_chunk::<HELLO_ACK_BODY>()
-        .ok_or(ParseError::Body)?;
+    let (body, _later) = body.split_first_chunk::<HELLO_ACK_BODY>().ok_or(ParseError::Body)?;
     let mut rest: &[u8] = body;
     let mut take = |count: usize| {
         let (taken, left) = rest.split_at_checked(count).ok_or(ParseError::Body)?;
@@ -398,14 +303,8 @@ fn parse_hello_ack(body: &[u8]) -> Result<HelloAck, ParseError> {
     let mut number = |bytes: usize| take(bytes).map(|field| BigEndian::read_uint(field, bytes));
     let narrow = |value: u64| u32::try_from(value).map_err(|_| ParseError::Body);
     let epoch = Epoch(number(8)?);
-    let birth = Birth {
-        minted: narrow(number(4)?)?,
-        mac: number(8)?,
-    };
-    let path = PathProof {
-        issued: narrow(number(4)?)?,
-        mac: number(8)?,
-    };
+    let birth = Birth { minted: narrow(number(4)?)?, mac: number(8)? };
+    let path = PathProof { issued: narrow(number(4)?)?, mac: number(8)? };
     let window = narrow(number(4)?)?;
     let longest_deadline_ms = narrow(number(4)?)?;
     let lease_ms = narrow(number(4)?)?;
@@ -428,14 +327,7 @@ fn parse_hello_ack(body: &[u8]) -> Result<HelloAck, ParseError> {
     if window < 2 || usize::from(longest_datagram) < HELLO_LEN || version == 0 {
         return Err(ParseError::Body);
     }
-    Ok(HelloAck {
-        epoch,
-        birth,
-        path,
-        limits,
-        version,
-        software,
-    })
+    Ok(HelloAck { epoch, birth, path, limits, version, software })
 }
 
 impl HelloAck {
@@ -465,32 +357,14 @@ impl Datagram<FromServer<'_>> {
         let mut version = VERSION;
         let mut tail: &[u8] = &[];
         let header = match &self.message {
-            FromServer::Version {
-                session,
-                call,
-                lowest,
-                highest,
-            } => {
+            FromServer::Version { session, call, lowest, highest } => {
                 version = *highest;
-                Header {
-                    code: *lowest,
-                    attempt: 0,
-                    ..new(Kind::Version, *session, *call)
-                }
+                Header { code: *lowest, attempt: 0, ..new(Kind::Version, *session, *call) }
             }
-            FromServer::HelloAck {
-                session,
-                nonce,
-                clock,
-                ..
-            } => {
+            FromServer::HelloAck { session, nonce, clock, .. } => {
                 let (first, second) = nonce_halves(*nonce);
                 let header = new(Kind::HelloAck, *session, CallId(first));
-                Header {
-                    clock: *clock,
-                    word: second,
-                    ..header
-                }
+                Header { clock: *clock, word: second, ..header }
             }
             FromServer::Reply {
                 session,
@@ -513,72 +387,36 @@ impl Datagram<FromServer<'_>> {
                     ..new(Kind::Reply, *session, *call)
                 }
             }
-            FromServer::Progress {
-                session,
-                call,
-                clock,
-                hold_us,
-                credit,
-                cell,
-                state,
-            } => Header {
+            FromServer::Progress { session, call, clock, hold_us, credit, cell, state } => Header {
                 clock: *clock,
                 word: whole(*hold_us, *credit),
                 cell: *cell,
                 code: state.to_u8(),
                 ..new(Kind::Progress, *session, *call)
             },
-            FromServer::Refused {
-                session,
-                call,
-                clock,
-                epoch,
-                hold_us,
-                reason,
-                promise,
-            } => Header {
-                clock: *clock,
-                word: epoch.0,
-                cell: *hold_us,
-                code: reason.to_u8(),
-                flags: if *promise {
-                    Flags::PROMISE
-                } else {
-                    Flags::NONE
-                },
-                ..new(Kind::Refused, *session, *call)
-            },
-            FromServer::Challenge {
-                session,
-                call,
-                clock,
-                path,
-            } => Header {
+            FromServer::Refused { session, call, clock, epoch, hold_us, reason, promise } => {
+                Header {
+                    clock: *clock,
+                    word: epoch.0,
+                    cell: *hold_us,
+                    code: reason.to_u8(),
+                    flags: if *promise { Flags::PROMISE } else { Flags::NONE },
+                    ..new(Kind::Refused, *session, *call)
+                }
+            }
+            FromServer::Challenge { session, call, clock, path } => Header {
                 clock: *clock,
                 word: path.mac,
                 cell: path.issued,
                 ..new(Kind::Challenge, *session, *call)
             },
-            FromServer::Pong {
-                session,
-                call,
-                clock,
-                epoch,
-                hold_us,
-            } => Header {
+            FromServer::Pong { session, call, clock, epoch, hold_us } => Header {
                 clock: *clock,
                 word: epoch.0,
                 cell: *hold_us,
                 ..new(Kind::Pong, *session, *call)
             },
-            FromServer::Goaway {
-                session,
-                call,
-                clock,
-                epoch,
-                hold_us,
-                reason,
-            } => Header {
+            FromServer::Goaway { session, call, clock, epoch, hold_us, reason } => Header {
                 clock: *clock,
                 word: epoch.0,
                 cell: *hold_us,
@@ -601,10 +439,7 @@ pub(super) const fn whole(hold_us: u32, credit: u32) -> u64 {
 }
 
 /// Hold time and credit out of a word.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two halves are what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
 pub(super) const fn halves(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, word as u32)
 }

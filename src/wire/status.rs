@@ -25,10 +25,7 @@ impl<'a> StatusBody<'a> {
             }
             _ => (&[][..], &[][..]),
         };
-        Self {
-            message: String::from_utf8_lossy(message),
-            details,
-        }
+        Self { message: String::from_utf8_lossy(message), details }
     }
 
     /// Appends the body to `out`, in at most `room` bytes (at least 2): the message is cut at a

@@ -64,27 +64,12 @@ fn from_client<'a>(parts: &'a ClientParts) -> Datagram<FromClient<'a>> {
             cell: *cell,
             proofs,
         },
-        3 => FromClient::Fence {
-            session,
-            call,
-            proofs,
-        },
-        4 => FromClient::Status {
-            session,
-            call,
-            proofs,
-        },
-        5 => FromClient::Ping {
-            session,
-            call,
-            proofs,
-        },
+        3 => FromClient::Fence { session, call, proofs },
+        4 => FromClient::Status { session, call, proofs },
+        5 => FromClient::Ping { session, call, proofs },
         _ => FromClient::Close { session, proofs },
     };
-    Datagram {
-        attempt: *attempt,
-        message,
-    }
+    Datagram { attempt: *attempt, message }
 }
 
 fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
@@ -105,15 +90,7 @@ fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
         },
         1 => {
             let state = SlotState::from_u8(*word as u8);
-            FromServer::Progress {
-                session,
-                call,
-                clock,
-                hold_us,
-                credit: 9,
-                cell: 7,
-                state,
-            }
+            FromServer::Progress { session, call, clock, hold_us, credit: 9, cell: 7, state }
         }
         2 => FromServer::Refused {
             session,
@@ -125,46 +102,19 @@ fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
             promise: *word & 1 == 1,
         },
         3 => {
-            let path = PathProof {
-                issued: *cell,
-                mac: *word,
-            };
-            FromServer::Challenge {
-                session,
-                call,
-                clock,
-                path,
-            }
+            let path = PathProof { issued: *cell, mac: *word };
+            FromServer::Challenge { session, call, clock, path }
         }
-        4 => FromServer::Pong {
-            session,
-            call,
-            clock,
-            epoch,
-            hold_us,
-        },
-        5 => FromServer::Goaway {
-            session,
-            call,
-            clock,
-            epoch,
-            hold_us,
-            reason: Reason::Draining,
-        },
+        4 => FromServer::Pong { session, call, clock, epoch, hold_us },
+        5 => FromServer::Goaway { session, call, clock, epoch, hold_us, reason: Reason::Draining },
         _ => FromServer::HelloAck {
             session,
             nonce: u128::from(*word),
             clock,
             ack: HelloAck {
                 epoch,
-                birth: Birth {
-                    minted: *cell,
-                    mac: *word,
-                },
-                path: PathProof {
-                    issued: *cell,
-                    mac: clock,
-                },
+                birth: Birth { minted: *cell, mac: *word },
+                path: PathProof { issued: *cell, mac: clock },
                 limits: Limits {
                     window: 4096,
                     longest_deadline_ms: 60_000,
@@ -178,10 +128,7 @@ fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
             },
         },
     };
-    Datagram {
-        attempt: *attempt,
-        message,
-    }
+    Datagram { attempt: *attempt, message }
 }
 
 proptest! {
@@ -269,16 +216,9 @@ fn unknown_version_is_told_apart_from_damage() {
 
 #[test]
 fn version_answer_is_read_whatever_its_version() {
-    let message = FromServer::Version {
-        session: SessionId(1),
-        call: CallId(2),
-        lowest: 3,
-        highest: 200,
-    };
-    let datagram = Datagram {
-        attempt: 0,
-        message,
-    };
+    let message =
+        FromServer::Version { session: SessionId(1), call: CallId(2), lowest: 3, highest: 200 };
+    let datagram = Datagram { attempt: 0, message };
     let mut bytes = Vec::new();
     datagram.emit(&mut bytes);
     assert_eq!(bytes.len(), VERSION_LEN);
