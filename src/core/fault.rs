@@ -126,8 +126,8 @@ impl Default for Faults {
     }
 }
 
-/// One draw that is true with this probability.
-pub(crate) fn chance(dice: &mut Prf, probability: f64) -> bool {
+/// One draw that is true with this probability; it draws even if that is zero.
+fn chance(dice: &mut Prf, probability: f64) -> bool {
     dice.unit() < probability
 }
 
@@ -181,7 +181,7 @@ pub struct Damage(u64);
 impl Damage {
     /// Flips one to three different bits; an empty slice stays as it is.
     pub fn apply(self, bytes: &mut [u8]) {
-        let length = bytes.len() as u64 * 8;
+        let length = u64::try_from(bytes.len()).unwrap_or(0) * 8;
         if length == 0 {
             return;
         }

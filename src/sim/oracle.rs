@@ -223,7 +223,7 @@ impl Oracle {
         }
         let clock = call.clock.read(at);
         if clock > call.deadline {
-            let late = clock.saturating_sub(call.deadline);
+            let late = clock.since(call.deadline);
             let detail = format!("call {tag} starts as {identity:?} {late:?} after its deadline");
             self.broken(Promise::NoStartAfterDeadline, at, detail);
         }

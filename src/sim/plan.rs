@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::work::Method;
-use crate::core::fault::{Faults, chance};
+use crate::core::fault::Faults;
 use crate::core::server::ServerConfig;
 use crate::core::{Prf, Seed};
 
@@ -17,16 +17,12 @@ pub struct Dice(pub(crate) Prf);
 impl Dice {
     /// The dice of one seed for one purpose.
     pub fn new(seed: u64, label: &str) -> Self {
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().zip(seed.to_be_bytes()) {
-            *place = byte;
-        }
-        Self(Prf::new(&Seed(bytes), label))
+        Self(Prf::new(&Seed::from_number(seed), label))
     }
 
     /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        chance(&mut self.0, probability)
+        self.0.chance(probability)
     }
 
     /// Uniform from `low` to `high`, both included.
