@@ -478,7 +478,7 @@ mod tests {
             path.push(START, vec![1]);
         }
         assert!(path.poll_timeout().is_some_and(|due| due >= START + delay));
-        assert_eq!(path.poll(START + delay - Duration::from_micros(1)), None);
+        assert_eq!(path.poll(START + (delay - Duration::from_micros(1))), None);
         let end = START + delay + jitter;
         assert_eq!(std::iter::from_fn(|| path.poll(end)).count(), 1_000);
     }

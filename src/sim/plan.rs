@@ -265,7 +265,7 @@ fn hostile_server(dice: &mut Dice) -> ServerConfig {
     let longest_deadline = Duration::from_secs(dice.pick(&[1, 10, 60]));
     let least = longest_deadline + Duration::from_secs(240);
     let mut config = ServerConfig {
-        window: dice.pick(&[1, 2, 3, 8, 64, 1000, 4096]),
+        window: dice.pick(&[2, 3, 8, 64, 1000, 4096]),
         longest_deadline,
         lease: least + Duration::from_secs(dice.pick(&[0, 0, 30, 1000])),
         ..ServerConfig::default()
