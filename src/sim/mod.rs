@@ -17,6 +17,7 @@
 mod amplification;
 mod client_host;
 mod clock;
+pub mod fuzz;
 mod inquiry_host;
 mod net;
 mod oracle;
