@@ -167,6 +167,12 @@ impl Oracle {
         self.runs.len() as u64
     }
 
+    /// The call that this run belongs to.
+    #[cfg(test)]
+    pub(super) fn tag_of(&self, run: u64) -> Option<u64> {
+        self.runs.get(usize::try_from(run).ok()?).map(|run| run.tag)
+    }
+
     /// The number of runs of this call so far.
     pub fn runs_of(&self, tag: u64) -> usize {
         self.call(tag).map_or(0, |call| call.runs.len())
