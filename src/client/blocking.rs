@@ -6,13 +6,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Method;
-use super::link::Link;
+use super::link::{Interrupter, Link};
 use super::observe::{Observation, Observer};
 use crate::core::client::{
     CallHandle, Client, ClientConfig, Event, NewCall, Pong, SessionInfo,
 };
 use crate::core::fault::Faults;
-use crate::core::{CallError, CallToken, Reply, Time};
+use crate::core::{CallError, CallToken, Reply, Seed, Time};
 use crate::net;
 
 /// What one call asks for beyond its method and request.
@@ -31,6 +31,7 @@ pub struct Builder {
     config: ClientConfig,
     timeout: Option<Duration>,
     faults: Faults,
+    fault_seed: Option<u64>,
     observer: Option<Observer>,
 }
 
@@ -66,6 +67,13 @@ impl Builder {
         self
     }
 
+    /// Makes the faulty path throw the same dice each time.
+    #[must_use]
+    pub fn fault_seed(mut self, seed: u64) -> Self {
+        self.fault_seed = Some(seed);
+        self
+    }
+
     /// Tells `observer` of every datagram.
     #[must_use]
     pub fn observer(
@@ -95,9 +103,10 @@ impl Builder {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
         let seed = net::seed()?;
+        let dice = self.fault_seed.map_or(seed, Seed::from_number);
         Ok(BlockingClient {
             core: Client::new(self.config.clone(), servers.clone(), seed),
-            link: Link::new(self.faults, &seed, self.observer)?,
+            link: Link::new(self.faults, &dice, self.observer)?,
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             config: self.config,
             servers,
@@ -247,34 +256,35 @@ impl BlockingClient {
     /// deadline, and is told once.
     pub fn wait(&mut self, handle: CallHandle) -> Result<Reply, CallError> {
         loop {
-            if let Some(result) = self.wait_until(handle, Time::MAX) {
+            self.collect();
+            if let Some(result) = self.ended.remove(&handle) {
                 return result;
             }
             assert!(self.core.is_open(handle), "waiting for a call that has been told already");
+            self.turn(Time::MAX);
         }
     }
 
-    /// Waits for the end of this call for at most `timeout`; a signal ends the wait early.
+    /// Waits for the end of this call for at most `timeout`; a signal, or an [`Interrupter`],
+    /// ends the wait early.
     pub fn wait_timeout(
         &mut self,
         handle: CallHandle,
         timeout: Duration,
     ) -> Option<Result<Reply, CallError>> {
         let until = self.link.now() + timeout;
-        self.wait_until(handle, until)
-    }
-
-    /// One turn, unless the call has ended already.
-    fn wait_until(
-        &mut self,
-        handle: CallHandle,
-        until: Time,
-    ) -> Option<Result<Reply, CallError>> {
         self.collect();
-        if !self.ended.contains_key(&handle) {
-            self.turn(until);
+        while !self.ended.contains_key(&handle) {
+            if self.turn(until) || self.link.now() >= until {
+                break;
+            }
         }
         self.ended.remove(&handle)
+    }
+
+    /// What ends [`wait_timeout`](Self::wait_timeout) early, from any thread.
+    pub fn interrupter(&self) -> Interrupter {
+        self.link.interrupter()
     }
 
     /// Waits until any call ends; `None` when there is none.
@@ -356,13 +366,16 @@ impl BlockingClient {
         }
     }
 
-    fn turn(&mut self, until: Time) {
-        if let Err(error) = self.link.turn(&mut self.core, until) {
+    /// One wait; true if it was interrupted.
+    fn turn(&mut self, until: Time) -> bool {
+        let interrupted = self.link.turn(&mut self.core, until).unwrap_or_else(|error| {
             // Only the wait itself can fail; calls go on and end by their deadlines.
             log::warn!("waiting for datagrams: {error}");
             std::thread::sleep(Duration::from_millis(1));
-        }
+            false
+        });
         self.collect();
+        interrupted
     }
 
     fn collect(&mut self) {
@@ -385,13 +398,13 @@ impl BlockingClient {
         if process == self.process {
             return;
         }
-        if let Ok(seed) = net::seed() {
-            self.core = Client::new(self.config.clone(), self.servers.clone(), seed);
-            self.link.rebind();
-            self.ended.clear();
-            self.pinged.clear();
-            self.process = process;
-        }
+        #[expect(clippy::expect_used, reason = "going on with the parent's session is no choice")]
+        let seed = net::seed().expect("the system had randomness when the client was made");
+        self.core = Client::new(self.config.clone(), self.servers.clone(), seed);
+        self.link.rebind();
+        self.ended.clear();
+        self.pinged.clear();
+        self.process = process;
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::observe::{Direction, Observation, Observer};
 use crate::core::client::{Client, Inquiry, Transmit};
@@ -54,12 +55,16 @@ macro_rules! machine {
 machine!(Client);
 machine!(Inquiry);
 
+/// Token of the waker; sockets have their index.
+const WAKER: Token = Token(usize::MAX);
+
 /// Receives in one turn before time is looked at again, so that no flood starves the timers.
 const RECEIVES_PER_TURN: usize = 16;
 
 /// Sockets, one for each server address in use, and what stands between them and the machine.
 pub(super) struct Link {
     poll: Poll,
+    waker: Arc<Waker>,
     events: Events,
     sockets: Vec<(SocketAddr, Socket)>,
     batch: Box<Batch>,
@@ -71,6 +76,21 @@ pub(super) struct Link {
     observer: Option<Observer>,
     /// There was more to receive when the last turn ended: readiness will not be told again.
     more: bool,
+}
+
+/// Ends a client's wait early, from any thread.
+#[derive(Debug, Clone)]
+pub struct Interrupter {
+    waker: Arc<Waker>,
+}
+
+impl Interrupter {
+    /// Ends the wait in which the client is, or else its next one.
+    pub fn interrupt(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the client: {error}");
+        }
+    }
 }
 
 /// The faulty path, one for each way.
@@ -95,8 +115,10 @@ impl Link {
                 inward: FaultyPath::new(faults, &back),
             }
         });
+        let poll = Poll::new()?;
         Ok(Self {
-            poll: Poll::new()?,
+            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
+            poll,
             events: Events::with_capacity(16),
             sockets: Vec::new(),
             batch: Box::new(Batch::new()),
@@ -115,8 +137,8 @@ impl Link {
     }
 
     /// Sends what `machine` has to send, waits for a datagram, a timer or `until`, and hands in
-    /// what came. Returns after one wait; a signal ends it early.
-    pub(super) fn turn(&mut self, machine: &mut impl Machine, until: Time) -> io::Result<()> {
+    /// what came. Returns after one wait; true if a signal or an [`Interrupter`] ended it early.
+    pub(super) fn turn(&mut self, machine: &mut impl Machine, until: Time) -> io::Result<bool> {
         self.flush(machine);
         let now = self.now();
         let wake = [machine.poll_timeout(), self.path_timeout()]
@@ -126,15 +148,21 @@ impl Link {
         let wait = if self.more { Duration::ZERO } else { wake.since(now) };
         match self.poll.poll(&mut self.events, Some(wait)) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error),
         }
+        let interrupted = self.events.iter().any(|event| event.token() == WAKER);
         self.receive(machine);
         let now = self.now();
         self.run_path(machine, now);
         machine.handle_timeout(now);
         self.flush(machine);
-        Ok(())
+        Ok(interrupted)
+    }
+
+    /// What ends a wait early.
+    pub(super) fn interrupter(&self) -> Interrupter {
+        Interrupter { waker: Arc::clone(&self.waker) }
     }
 
     /// Takes up another address of this host for all that is sent from now on: what a roaming

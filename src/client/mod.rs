@@ -8,6 +8,7 @@ mod observe;
 
 pub use blocking::{BlockingClient, Builder, Options};
 pub use inquire::{Inquire, inquire};
+pub use link::Interrupter;
 pub use method::Method;
 pub use observe::{Direction, Observation};
 
