@@ -186,14 +186,18 @@ impl BlockingClient {
     ///
     /// # Errors
     ///
-    /// [`CallError`]: what went wrong, and whether the call ran. A reply that is no `Rep` is an
-    /// INTERNAL error, executed.
+    /// [`CallError`]: what went wrong, and whether the call ran. A reply that does not decode is
+    /// an INTERNAL error, executed.
     #[cfg(feature = "protobuf")]
-    pub fn call<Req: prost::Message, Rep: prost::Message + Default>(
+    pub fn call<Req, Rep>(
         &mut self,
-        method: impl Into<Method>,
+        method: &crate::service::Unary<Req, Rep>,
         request: &Req,
-    ) -> Result<Rep, CallError> {
+    ) -> Result<Rep, CallError>
+    where
+        Req: prost::Message + Default + 'static,
+        Rep: prost::Message + Default + 'static,
+    {
         self.call_with(method, request, &Options::default())
     }
 
@@ -203,17 +207,21 @@ impl BlockingClient {
     ///
     /// As [`call`](Self::call).
     #[cfg(feature = "protobuf")]
-    pub fn call_with<Req: prost::Message, Rep: prost::Message + Default>(
+    pub fn call_with<Req, Rep>(
         &mut self,
-        method: impl Into<Method>,
+        method: &crate::service::Unary<Req, Rep>,
         request: &Req,
         options: &Options,
-    ) -> Result<Rep, CallError> {
-        let reply = self.call_raw(method, &request.encode_to_vec(), options)?;
-        Rep::decode(reply.body.as_slice()).map_err(|error| CallError {
-            code: crate::wire::Code::Internal,
-            message: format!("the reply is not what the method's schema says: {error}"),
-            details: Vec::new(),
+    ) -> Result<Rep, CallError>
+    where
+        Req: prost::Message + Default + 'static,
+        Rep: prost::Message + Default + 'static,
+    {
+        let reply = self.call_raw(method, &method.encode_request(request), options)?;
+        method.decode_reply(&reply.body).map_err(|status| CallError {
+            code: status.code,
+            message: status.message,
+            details: status.details,
             outcome: crate::core::Outcome::Executed,
             attempts: reply.attempts,
             issues: reply.issues,

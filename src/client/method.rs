@@ -54,3 +54,10 @@ impl From<&Method> for Method {
         method.clone()
     }
 }
+
+#[cfg(feature = "protobuf")]
+impl<Req, Rep> From<&crate::service::Unary<Req, Rep>> for Method {
+    fn from(method: &crate::service::Unary<Req, Rep>) -> Self {
+        Self::new(method.name()).with_idempotency(method.idempotency())
+    }
+}

@@ -22,7 +22,7 @@ use crate::core::server::{
 };
 use crate::core::Time;
 use crate::net::{Batch, Clock, SendError, Socket, seed};
-use crate::service::{Action, CancelToken, Context, Method, Registry};
+use crate::service::{Action, CancelToken, Context, Method, Services};
 
 /// Token of the waker; sockets have their index.
 const WAKER: Token = Token(usize::MAX);
@@ -90,11 +90,12 @@ struct Drain {
 impl EventLoop {
     pub(super) fn new(
         addresses: &[SocketAddr],
-        registry: Registry,
+        services: Services,
         config: ServerConfig,
         workers: usize,
     ) -> io::Result<Self> {
-        let methods: Vec<Arc<Method>> = registry.into_methods();
+        let methods: Vec<Arc<Method>> =
+            services.methods().iter().cloned().map(Arc::new).collect();
         let specs = methods.iter().map(|method| spec(method)).collect();
         let clock = Clock::start();
         let core = Server::new(config, specs, seed()?, clock.now())

@@ -81,7 +81,14 @@ impl Builder {
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
         }
-        let event_loop = EventLoop::new(&addresses, self.registry, self.config, self.workers)?;
+        let services = self
+            .registry
+            .seal()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        for warning in services.warnings() {
+            log::warn!("{warning}");
+        }
+        let event_loop = EventLoop::new(&addresses, services, self.config, self.workers)?;
         Ok(Server { event_loop })
     }
 }
