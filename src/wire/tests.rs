@@ -1,0 +1,237 @@
+//! What holds for every datagram; the layouts themselves are checked against `PROTOCOL.md`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn proofs() -> impl Strategy<Value = Proofs> {
+    let pair = || prop::option::of((any::<u32>(), any::<u64>()));
+    (pair(), pair()).prop_map(|(birth, path)| Proofs {
+        birth: birth.map(|(minted, mac)| Birth { minted, mac }),
+        path: path.map(|(issued, mac)| PathProof { issued, mac }),
+    })
+}
+
+fn call() -> impl Strategy<Value = CallId> {
+    (1..=u64::MAX).prop_map(CallId)
+}
+
+/// Owned parts of a client's datagram: which kind, and numbers for all fields.
+type ClientParts = (u8, u64, CallId, u64, u64, u32, u8, Proofs, Vec<u8>);
+
+fn client_parts() -> impl Strategy<Value = ClientParts> {
+    (
+        0u8..7,
+        any::<u64>(),
+        call(),
+        any::<u64>(),
+        any::<u64>(),
+        any::<u32>(),
+        any::<u8>(),
+        proofs(),
+        prop::collection::vec(any::<u8>(), 0..MAX_REQUEST_BODY),
+    )
+}
+
+fn from_client<'a>(parts: &'a ClientParts) -> Datagram<FromClient<'a>> {
+    let (kind, session, call, clock, word, cell, attempt, proofs, body) = parts;
+    let (session, call, proofs) = (SessionId(*session), *call, *proofs);
+    let message = match kind {
+        0 => FromClient::Hello {
+            session,
+            nonce: u128::from(*clock) << 64 | u128::from(*word),
+            lowest: (*cell % 3) as u8,
+            highest: 3,
+            length: HELLO_LEN + body.len().min(MAX_DATAGRAM - HELLO_LEN),
+        },
+        1 => FromClient::Request {
+            session,
+            call,
+            expiry: *clock,
+            method: MethodId(*word),
+            flags: Flags::WHOLE,
+            cell: *cell,
+            proofs,
+            unknown_critical: false,
+            options: &[],
+            body,
+        },
+        2 => FromClient::Ack {
+            session,
+            call,
+            hold_us: *word as u32,
+            credit: *clock as u32,
+            cell: *cell,
+            proofs,
+        },
+        3 => FromClient::Fence { session, call, proofs },
+        4 => FromClient::Status { session, call, proofs },
+        5 => FromClient::Ping { session, call, proofs },
+        _ => FromClient::Close { session, proofs },
+    };
+    Datagram { attempt: *attempt, message }
+}
+
+fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
+    let (kind, session, call, clock, word, cell, attempt, _, body) = parts;
+    let (session, call, clock, hold_us) = (SessionId(*session), *call, *clock, *cell);
+    let epoch = Epoch(*word);
+    let message = match kind {
+        0 => FromServer::Reply {
+            session,
+            call,
+            clock,
+            hold_us,
+            credit: *word as u32,
+            status: Code::from_u8((*word % 17) as u8),
+            flags: Flags::WHOLE,
+            cell: 0,
+            body,
+        },
+        1 => {
+            let state = SlotState::from_u8(*word as u8);
+            FromServer::Progress { session, call, clock, hold_us, credit: 9, cell: 7, state }
+        }
+        2 => FromServer::Refused {
+            session,
+            call,
+            clock,
+            epoch,
+            hold_us,
+            reason: Reason::from_u8(*word as u8),
+            promise: *word & 1 == 1,
+        },
+        3 => {
+            let path = PathProof { issued: *cell, mac: *word };
+            FromServer::Challenge { session, call, clock, path }
+        }
+        4 => FromServer::Pong { session, call, clock, epoch, hold_us },
+        5 => FromServer::Goaway { session, call, clock, epoch, hold_us, reason: Reason::Draining },
+        _ => FromServer::HelloAck {
+            session,
+            nonce: u128::from(*word),
+            clock,
+            ack: HelloAck {
+                epoch,
+                birth: Birth { minted: *cell, mac: *word },
+                path: PathProof { issued: *cell, mac: clock },
+                limits: Limits {
+                    window: 4096,
+                    longest_deadline_ms: 60_000,
+                    lease_ms: 300_000,
+                    longest_datagram: 1232,
+                    longest_request: 1152,
+                    longest_reply: 1184,
+                },
+                version: 1,
+                software: *b"udp-rpc 0.1.0\0\0\0",
+            },
+        },
+    };
+    Datagram { attempt: *attempt, message }
+}
+
+proptest! {
+    #[test]
+    fn what_a_client_emits_is_parsed_as_it_was_meant(parts in client_parts()) {
+        let datagram = from_client(&parts);
+        let mut bytes = Vec::new();
+        datagram.emit(&mut bytes);
+        prop_assert!(bytes.len() <= MAX_DATAGRAM);
+        let mut parsed = parse_from_client(&bytes).unwrap();
+        if let FromClient::Request { options, .. } = &mut parsed.message {
+            *options = &[];
+        }
+        prop_assert_eq!(parsed, datagram);
+        prop_assert_eq!(parse_from_server(&bytes), Err(ParseError::Direction));
+    }
+
+    #[test]
+    fn what_a_server_emits_is_parsed_as_it_was_meant(parts in client_parts()) {
+        let datagram = from_server(&parts);
+        let mut bytes = Vec::new();
+        datagram.emit(&mut bytes);
+        prop_assert!(bytes.len() <= MAX_DATAGRAM);
+        prop_assert_eq!(parse_from_server(&bytes), Ok(datagram));
+        prop_assert_eq!(parse_from_client(&bytes), Err(ParseError::Direction));
+    }
+
+    #[test]
+    fn any_sealed_bytes_are_parsed_or_refused_without_panic(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in any::<u8>(),
+        options in 0u8..12,
+    ) {
+        if let Some(head) = bytes.first_chunk_mut::<HEADER_LEN>() {
+            head[..4].copy_from_slice(&[0x55, 0x52, VERSION, kind]);
+            head[46] &= 0x3f;
+            head[47] = options;
+        }
+        seal(&mut bytes);
+        if let Ok(parsed) = parse_from_client(&bytes) {
+            let mut again = Vec::new();
+            parsed.emit(&mut again);
+            prop_assert!(parse_from_client(&again).is_ok());
+        }
+        if let Ok(parsed) = parse_from_server(&bytes) {
+            let mut again = Vec::new();
+            parsed.emit(&mut again);
+            prop_assert_eq!(parse_from_server(&again), Ok(parsed));
+        }
+    }
+
+    #[test]
+    fn status_body_survives_and_is_cut_to_its_room(
+        message in ".{0,80}",
+        details in prop::collection::vec(any::<u8>(), 0..80),
+        room in 2usize..400,
+    ) {
+        let mut bytes = Vec::new();
+        StatusBody { message: message.as_str().into(), details: &details }.emit(&mut bytes, room);
+        prop_assert!(bytes.len() <= room);
+        let parsed = StatusBody::parse(&bytes);
+        prop_assert!(message.starts_with(&*parsed.message));
+        if room >= 2 + message.len() + details.len() {
+            prop_assert_eq!(&*parsed.message, message.as_str());
+            prop_assert_eq!(parsed.details, details.as_slice());
+        }
+    }
+}
+
+#[test]
+fn unknown_version_is_told_apart_from_damage() {
+    let mut bytes = Vec::new();
+    from_client(&(3, 8, CallId(9), 0, 0, 0, 1, Proofs::default(), Vec::new())).emit(&mut bytes);
+    bytes[2] = 9;
+    assert_eq!(parse_from_client(&bytes), Err(ParseError::Crc));
+    seal(&mut bytes);
+    let expected = ParseError::Version {
+        version: 9,
+        kind: Kind::Fence.to_u8(),
+        session: SessionId(8),
+        call: CallId(9),
+    };
+    assert_eq!(parse_from_client(&bytes), Err(expected));
+}
+
+#[test]
+fn version_answer_is_read_whatever_its_version() {
+    let message =
+        FromServer::Version { session: SessionId(1), call: CallId(2), lowest: 3, highest: 200 };
+    let datagram = Datagram { attempt: 0, message };
+    let mut bytes = Vec::new();
+    datagram.emit(&mut bytes);
+    assert_eq!(bytes.len(), VERSION_LEN);
+    assert_eq!(parse_from_server(&bytes), Ok(datagram));
+}
+
+#[test]
+fn codes_and_reasons_keep_their_numbers() {
+    for (number, code) in (0u8..).zip(Code::ALL) {
+        assert_eq!((code.to_u8(), Code::from_u8(number)), (number, code));
+    }
+    for number in 0..=u8::MAX {
+        assert_eq!(Reason::from_u8(number).to_u8(), number);
+        assert_eq!(SlotState::from_u8(number).to_u8(), number);
+    }
+}
