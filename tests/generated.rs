@@ -98,8 +98,7 @@ impl ServiceGenerator for Signatures {
 
 fn signature(service: &Service, method: &Method, code: &mut String) {
     let dot = if service.package.is_empty() { "" } else { "." };
-    let name =
-        format!("{}{dot}{}/{}", service.package, service.proto_name, method.proto_name);
+    let name = format!("{}{dot}{}/{}", service.package, service.proto_name, method.proto_name);
     if method.client_streaming || method.server_streaming {
         return;
     }
