@@ -48,3 +48,31 @@ pub(crate) fn run_in(
         }
     }
 }
+
+#[cfg(feature = "protobuf")]
+pub(crate) use descriptors::compile;
+
+/// Descriptors made from the text of a .proto file.
+#[cfg(feature = "protobuf")]
+mod descriptors {
+    /// Descriptors of one file, imports included, as a generator would hand them over.
+    pub(crate) fn compile(source: &str) -> Vec<u8> {
+        let file = protox::file::File::from_source("test.proto", source).unwrap();
+        let google = protox::file::GoogleFileResolver::new();
+        let mut compiler = protox::Compiler::with_file_resolver(One(file, google));
+        compiler.include_imports(true).open_file("test.proto").unwrap();
+        compiler.encode_file_descriptor_set()
+    }
+
+    /// Resolves one file, and Google's own.
+    struct One(protox::file::File, protox::file::GoogleFileResolver);
+
+    impl protox::file::FileResolver for One {
+        fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {
+            match name {
+                "test.proto" => Ok(self.0.clone()),
+                _ => self.1.open_file(name),
+            }
+        }
+    }
+}
