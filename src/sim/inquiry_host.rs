@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::{Clock, Truth};
 use super::net::{Event, Net, Owner};
 use super::server_host::ServerHost;
-use crate::core::client::{Fate, Inquire, Inquiry};
+use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
 use crate::core::server::CallKey;
 use crate::core::{CallToken, Time};
 
@@ -20,7 +20,7 @@ pub struct InquiryHost {
     /// When it begins: it may come hours later.
     begins: Truth,
     inquiry: Option<Inquiry>,
-    ask: Inquire,
+    asked: Asked,
     patience: Duration,
     timer: Option<Truth>,
     done: bool,
@@ -43,7 +43,7 @@ impl InquiryHost {
             token,
             begins: net.now + pause,
             inquiry: None,
-            ask: if net.dice.chance(0.5) { Inquire::Fence } else { Inquire::Status },
+            asked: if net.dice.chance(0.5) { Asked::Fence } else { Asked::Status },
             patience: net.dice.log_range(Duration::from_millis(10), Duration::from_secs(100)),
             timer: Some(net.now + pause),
             done: false,
@@ -79,7 +79,10 @@ impl InquiryHost {
         let now = self.clock.read(net.now);
         if self.inquiry.is_none() && net.now >= self.begins {
             let (deadline, seed) = (now + self.patience, net.dice.seed());
-            self.inquiry = Some(Inquiry::new(now, self.token, self.ask, deadline, seed));
+            let config = ClientConfig::default();
+            let asked = self.asked;
+            let inquiry = Inquiry::new(&config, self.token, asked, now, deadline, seed);
+            self.inquiry = Some(inquiry);
         }
         if let Some(inquiry) = &mut self.inquiry {
             if inquiry.poll_timeout().is_some_and(|at| at <= now) {
@@ -98,7 +101,7 @@ impl InquiryHost {
             net.send(self.path, true, self.address, transmit.remote, datagram);
             self.out.clear();
         }
-        if let Some(fate) = inquiry.fate() {
+        if let Some(fate) = inquiry.fate().cloned() {
             if !self.done {
                 self.done = true;
                 judge(net, server, self.token, &fate);
@@ -126,6 +129,6 @@ fn judge(net: &mut Net, server: &ServerHost, token: CallToken, fate: &Fate) {
         }
         Fate::ReplyGone => net.oracle.told_executed(net.now, identity, None),
         Fate::NotExecuted(_) => net.oracle.told_never(net.now, identity),
-        Fate::Unknown | Fate::InProgress(_) | Fate::NotSeen => {}
+        Fate::Unknown(_) | Fate::InProgress(_) | Fate::NotSeen => {}
     }
 }

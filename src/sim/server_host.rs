@@ -13,8 +13,8 @@ use super::net::{Event, Net, Owner, SERVER};
 use super::oracle::{Identity, Promise};
 use super::plan::Fortune;
 use super::work::{Method, Request};
-use crate::core::server::{CallKey, End, Server, ServerConfig};
-use crate::core::{Route, Rule, Rules, Time};
+use crate::core::server::{CallKey, End, Route, Server, ServerConfig};
+use crate::core::{Rule, Rules, Time};
 use crate::wire::{Code, Epoch, Reason, StatusBody};
 
 /// A job that a worker has claimed.

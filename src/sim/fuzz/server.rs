@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::input::Input;
 use crate::core::server::{
-    CallKey, End, Event, Execution, Job, MethodSpec, Server, ServerConfig,
+    CallKey, End, Event, Execution, Job, MethodSpec, Route, Server, ServerConfig,
 };
-use crate::core::{Route, Seed, Time};
+use crate::core::{Seed, Time};
 use crate::sim::amplification::Amplification;
 use crate::wire::{
     Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, MethodId, PathProof, Proofs,

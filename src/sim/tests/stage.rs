@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::client::{Asked, CallHandle, Client, ClientConfig, Event, Fate, Inquiry, NewCall};
-use crate::core::server::{CallKey, End, Job, Server, ServerConfig};
-use crate::core::{CallError, CallToken, Reply, Route, Rule, Rules, Seed, Time};
+use crate::core::server::{CallKey, End, Job, Route, Server, ServerConfig};
+use crate::core::{CallError, CallToken, Reply, Rule, Rules, Seed, Time};
 use crate::sim::amplification::Amplification;
 use crate::sim::clock::{Clock, Truth};
 use crate::sim::net::SERVER;
@@ -50,7 +50,8 @@ pub(super) struct Actor {
 /// The stage.
 pub(super) struct Stage {
     pub(super) now: Time,
-    pub(super) rules: Rules,
+    dropped: Option<Rule>,
+    rules: Rules,
     pub(super) config: ServerConfig,
     pub(super) server: Option<Server>,
     pub(super) actors: Vec<Actor>,
@@ -67,16 +68,17 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A server and one client, both with these rules.
-    pub(super) fn new(rules: Rules) -> Self {
-        Self::with(rules, ServerConfig::default())
+    /// A server and one client, both without this rule.
+    pub(super) fn new(dropped: Option<Rule>) -> Self {
+        Self::with(dropped, ServerConfig::default())
     }
 
     /// The same, with a server of this kind.
-    pub(super) fn with(rules: Rules, config: ServerConfig) -> Self {
+    pub(super) fn with(dropped: Option<Rule>, config: ServerConfig) -> Self {
         let mut stage = Self {
             now: Time::ZERO + START,
-            rules,
+            dropped,
+            rules: dropped.map_or_else(Rules::default, Rules::dropping),
             config,
             server: None,
             actors: Vec::new(),
@@ -144,7 +146,7 @@ impl Stage {
         let seed = Seed::from_number(u64::from(self.life));
         let server = Server::new(self.config.clone(), Method::specs(), seed, self.now);
         let mut server = server.expect("the test's own configuration");
-        server.set_rules(self.rules);
+        self.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
         self.server = Some(server);
         self.watch = Amplification::default();
     }
@@ -434,7 +436,7 @@ impl Stage {
         let address = self.new_address();
         let deadline = self.now + Duration::from_secs(1);
         let seed = Seed::from_number(u64::from(self.addresses));
-        let mut inquiry = Inquiry::new(self.now, token, asked, deadline, seed);
+        let mut inquiry = Inquiry::new(&ClientConfig::default(), token, asked, self.now, deadline, seed);
         inquiry.set_rules(self.rules);
         let mut out = Vec::new();
         let fate = loop {
@@ -450,7 +452,7 @@ impl Stage {
                     inquiry.handle_datagram(self.now, SERVER, &answer);
                 }
             }
-            if let Some(fate) = inquiry.poll_fate() {
+            if let Some(fate) = inquiry.fate().cloned() {
                 break fate;
             }
             let next = inquiry.poll_timeout().expect("it has a deadline");
