@@ -201,9 +201,8 @@ impl ClientHost {
             Misfortune::NewAddress => self.move_away(net),
             Misfortune::Suspended => {
                 let longest = net.dice.pick(&[1, 100, 1000]);
-                let span = net
-                    .dice
-                    .log_range(Duration::from_millis(10), Duration::from_secs(longest));
+                let span =
+                    net.dice.log_range(Duration::from_millis(10), Duration::from_secs(longest));
                 self.suspended_until = net.now + span;
             }
             Misfortune::Restarted => {

@@ -57,13 +57,7 @@ impl InquiryHost {
     }
 
     /// A datagram arrives.
-    pub fn arrive(
-        &mut self,
-        net: &mut Net,
-        server: &ServerHost,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
+    pub fn arrive(&mut self, net: &mut Net, server: &ServerHost, from: SocketAddr, bytes: &[u8]) {
         if let Some(inquiry) = &mut self.inquiry {
             inquiry.handle_datagram(self.clock.read(net.now), from, bytes);
             self.settle(net, server);

@@ -38,9 +38,7 @@ pub use world::{Failure, Report, World};
 /// The first promise broken, with the seed.
 pub fn run(seed: u64, kind: Kind, calls: u32) -> Result<Report, Failure> {
     let plan = Plan::draw(seed, kind, calls);
-    World::new(seed, plan)
-        .run()
-        .map_err(|violation| Failure { seed, kind, calls, violation })
+    World::new(seed, plan).run().map_err(|violation| Failure { seed, kind, calls, violation })
 }
 
 #[cfg(test)]

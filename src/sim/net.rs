@@ -100,10 +100,7 @@ pub enum Event {
 impl Event {
     /// True if the world is not over before it has happened.
     fn is_live(&self) -> bool {
-        matches!(
-            self,
-            Self::Arrive { .. } | Self::WorkerStarts { .. } | Self::WorkerEnds { .. }
-        )
+        matches!(self, Self::Arrive { .. } | Self::WorkerStarts { .. } | Self::WorkerEnds { .. })
     }
 }
 

@@ -404,7 +404,10 @@ impl Probe {
                 }
             }
             call.identities.push(identity);
-            assert!(expiry <= bound.saturating_add(left), "{handle:?} may start after its deadline");
+            assert!(
+                expiry <= bound.saturating_add(left),
+                "{handle:?} may start after its deadline"
+            );
         }
         let issue = self.issues.entry(identity).or_insert(Issue {
             tag,

@@ -53,4 +53,3 @@ fn plain<'a>(parsed: &Datagram<FromClient<'a>>) -> Datagram<FromClient<'a>> {
     }
     plain
 }
-

@@ -1,2 +1,4 @@
-//! Tests.
+//! Worlds by the thousand, and scenarios by hand.
+
 mod stage;
+mod worlds;

@@ -319,9 +319,10 @@ impl Stage {
 
     /// A handler's first instruction.
     pub(super) fn start(&mut self, key: CallKey, method: Method) -> u64 {
-        let name = self.names.iter().find(|((_, session, call), _)| {
-            *session == key.session && *call == key.call
-        });
+        let name = self
+            .names
+            .iter()
+            .find(|((_, session, call), _)| *session == key.session && *call == key.call);
         let tag = name.map_or(u64::MAX, |(_, tag)| *tag);
         self.oracle.started(self.at(), (self.life, key), method, tag)
     }
@@ -436,7 +437,8 @@ impl Stage {
         let address = self.new_address();
         let deadline = self.now + Duration::from_secs(1);
         let seed = Seed::from_number(u64::from(self.addresses));
-        let mut inquiry = Inquiry::new(&ClientConfig::default(), token, asked, self.now, deadline, seed);
+        let mut inquiry =
+            Inquiry::new(&ClientConfig::default(), token, asked, self.now, deadline, seed);
         inquiry.set_rules(self.rules);
         let mut out = Vec::new();
         let fate = loop {
@@ -444,9 +446,15 @@ impl Stage {
             while inquiry.poll_transmit(self.now, &mut out).is_some() {
                 let asked = std::mem::take(&mut out);
                 self.serve(address, &asked);
-                let answers: Vec<_> = self.sent.iter_mut().filter(|held| held.to == address)
+                let answers: Vec<_> = self
+                    .sent
+                    .iter_mut()
+                    .filter(|held| held.to == address)
                     .filter(|held| held.deliveries == 0)
-                    .map(|held| { held.deliveries += 1; held.bytes.clone() })
+                    .map(|held| {
+                        held.deliveries += 1;
+                        held.bytes.clone()
+                    })
                     .collect();
                 for answer in answers {
                     inquiry.handle_datagram(self.now, SERVER, &answer);
