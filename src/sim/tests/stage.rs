@@ -58,6 +58,8 @@ pub(super) struct Stage {
     pub(super) oracle: Oracle,
     pub(super) sent: Vec<Held>,
     pub(super) jobs: Vec<Job>,
+    /// Handlers that have started and not ended.
+    begun: Vec<(CallKey, Method, u64)>,
     watch: Amplification,
     life: u32,
     addresses: u16,
@@ -85,6 +87,7 @@ impl Stage {
             oracle: Oracle::default(),
             sent: Vec::new(),
             jobs: Vec::new(),
+            begun: Vec::new(),
             watch: Amplification::default(),
             life: 0,
             addresses: 0,
@@ -112,13 +115,10 @@ impl Stage {
         self.actors.len() - 1
     }
 
-    /// A client's process forks; gives the child's number. The rule that a session belongs to one
-    /// process is the driver's: it gives the child a client of its own.
+    /// A client's process forks; gives the child's number.
     pub(super) fn fork(&mut self, parent: usize) -> usize {
-        if self.rules.hold(Rule::OneProcess) {
-            return self.add_client(ClientConfig { retry: false, ..ClientConfig::default() });
-        }
-        let client = self.actors[parent].client.clone();
+        let mut client = self.actors[parent].client.clone();
+        client.forked(Seed::from_number(500));
         let address = self.new_address();
         self.actors.push(Actor { client, address, calls: BTreeMap::new() });
         self.actors.len() - 1
@@ -138,6 +138,7 @@ impl Stage {
     pub(super) fn crash(&mut self) {
         self.server = None;
         self.jobs.clear();
+        self.begun.clear();
     }
 
     /// A new life of the server.
@@ -157,13 +158,18 @@ impl Stage {
 
     /// Makes a call that takes no time; gives its tag.
     pub(super) fn call(&mut self, actor: usize, method: Method, timeout: Duration) -> u64 {
-        self.call_with(actor, method, timeout, None)
+        self.call_with(actor, method, timeout, None, false)
+    }
+
+    /// The same, and the client may issue it again by itself.
+    pub(super) fn call_again(&mut self, actor: usize, method: Method, timeout: Duration) -> u64 {
+        self.call_with(actor, method, timeout, None, true)
     }
 
     /// The same with the body of another call, to the byte.
     pub(super) fn call_like(&mut self, actor: usize, other: u64, timeout: Duration) -> u64 {
         let (method, request) = self.requests[other as usize];
-        self.call_with(actor, method, timeout, Some(request))
+        self.call_with(actor, method, timeout, Some(request), false)
     }
 
     fn call_with(
@@ -172,6 +178,7 @@ impl Stage {
         method: Method,
         timeout: Duration,
         body: Option<Request>,
+        again: bool,
     ) -> u64 {
         let deadline = self.now + timeout;
         let request = Request { tag: 0, service: Duration::ZERO, reply_len: 20 };
@@ -182,7 +189,7 @@ impl Stage {
             body: body.unwrap_or(request).to_body(0),
             deadline,
             no_side_effects: method.has_no_side_effects(),
-            retry: None,
+            retry: Some(again),
         };
         let now = self.now;
         let actor_ = &mut self.actors[actor];
@@ -195,6 +202,13 @@ impl Stage {
     fn handle(&self, actor: usize, tag: u64) -> CallHandle {
         let mut calls = self.actors[actor].calls.iter();
         *calls.find(|(_, of)| **of == tag).expect("the test's own call").0
+    }
+
+    /// Pings for a second.
+    pub(super) fn ping(&mut self, actor: usize) {
+        let now = self.now;
+        self.actors[actor].client.ping(now, now + Duration::from_secs(1));
+        self.settle_client(actor);
     }
 
     /// Cancels a call.
@@ -280,6 +294,24 @@ impl Stage {
         found.unwrap_or_else(|| panic!("no {kind:?} was sent"))
     }
 
+    /// What has been sent so far, for whoever debugs a scenario.
+    #[allow(dead_code)]
+    pub(super) fn show(&self) {
+        println!(
+            "now {:?}, server clock {}",
+            self.now,
+            self.now.since(Time::ZERO + START).as_secs_f32()
+        );
+        for (n, held) in self.sent.iter().enumerate() {
+            println!("{n:3} {} {} {}×", held.from, held.to, held.deliveries);
+            if let Ok(parsed) = parse_from_client(&held.bytes) {
+                println!("    {parsed:?}");
+            } else if let Ok(parsed) = crate::wire::parse_from_server(&held.bytes) {
+                println!("    {parsed:?}");
+            }
+        }
+    }
+
     /// How many datagrams of this kind were sent.
     pub(super) fn count(&self, kind: Kind) -> usize {
         self.sent.iter().filter(|held| held.kind() == kind).count()
@@ -355,6 +387,21 @@ impl Stage {
         claimed
     }
 
+    /// Workers start all that is claimed.
+    pub(super) fn begin_all(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            let method = Method::SERVED[job.method];
+            let run = self.start(job.key, method);
+            self.begun.push((job.key, method, run));
+        }
+    }
+
+    /// One of the handlers that have begun ends.
+    pub(super) fn end_job(&mut self, which: usize) {
+        let (key, method, run) = self.begun.remove(which);
+        self.end(key, method, run);
+    }
+
     /// Workers run all that is claimed or can be, from start to end.
     pub(super) fn work(&mut self) {
         while self.claim() {}
@@ -378,11 +425,20 @@ impl Stage {
 
     /// Delivers what was never delivered and is wanted; the rest stays where it is.
     pub(super) fn exchange_only(&mut self, wanted: impl Fn(&Held) -> bool) {
+        self.exchange_with(wanted, true);
+    }
+
+    /// Delivers everything, and nothing leaves the queue.
+    pub(super) fn exchange_without_work(&mut self) {
+        self.exchange_with(|_| true, false);
+    }
+
+    fn exchange_with(&mut self, wanted: impl Fn(&Held) -> bool, work: bool) {
         for _ in 0..10_000 {
             let next = self.sent.iter().position(|held| held.deliveries == 0 && wanted(held));
             let Some(next) = next else { return };
             self.deliver(next);
-            if self.server.is_some() {
+            if work && self.server.is_some() {
                 self.work();
             }
         }
@@ -412,6 +468,16 @@ impl Stage {
             self.settle_server();
         }
         self.now = end;
+    }
+
+    /// Time passes, and what is sent is held, until another datagram of this kind is sent.
+    pub(super) fn pass_until_sent(&mut self, kind: Kind) {
+        let before = self.count(kind);
+        while self.count(kind) == before {
+            let clients = self.actors.iter().filter_map(|actor| actor.client.poll_timeout());
+            let next = clients.min().expect("nobody will ever send anything");
+            self.pass(next.since(self.now));
+        }
     }
 
     /// Time passes with a good network: all that is sent is delivered at once.

@@ -33,7 +33,8 @@ fn worlds(kind: Kind, seeds: u64) -> Report {
             }
             (sum, None)
         };
-        let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
+        let handles: Vec<_> =
+            (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
         handles.into_iter().map(|handle| handle.join().expect("a core panicked")).collect()
     });
     let failures = results.iter().filter_map(|(_, failure)| failure.as_ref());
