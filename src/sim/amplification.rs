@@ -27,7 +27,7 @@ struct Allowance {
 
 /// The watch on one life of a server.
 #[derive(Clone, Debug, Default)]
-pub struct Amplification {
+pub(super) struct Amplification {
     issued: BTreeMap<(SocketAddr, SessionId), Vec<PathProof>>,
     proved: BTreeSet<(SocketAddr, SessionId)>,
     allowance: Option<Allowance>,
@@ -35,7 +35,7 @@ pub struct Amplification {
 
 impl Amplification {
     /// The server is about to be given a datagram; `clock` is the server's.
-    pub fn received(&mut self, from: SocketAddr, clock: u64, datagram: &[u8]) {
+    pub(super) fn received(&mut self, from: SocketAddr, clock: u64, datagram: &[u8]) {
         let length = datagram.len();
         self.allowance = Some(Allowance { from, length, answered: false });
         let Ok(Datagram { message, .. }) = parse_from_client(datagram) else { return };
@@ -48,7 +48,7 @@ impl Amplification {
     }
 
     /// What came is dealt with: from now on nothing is owed to an unproved address.
-    pub fn turn_over(&mut self) {
+    pub(super) fn turn_over(&mut self) {
         self.allowance = None;
     }
 
@@ -57,7 +57,7 @@ impl Amplification {
     /// # Errors
     ///
     /// Says why it must not.
-    pub fn sent(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
+    pub(super) fn sent(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
         let parsed = parse_from_server(datagram)
             .map_err(|error| format!("the server sent what is no datagram: {error}"))?;
         let session = match parsed.message {

@@ -25,7 +25,7 @@ enum Misfortune {
 }
 
 /// The machine.
-pub struct ClientHost {
+pub(super) struct ClientHost {
     index: usize,
     clock: Clock,
     work: Workload,
@@ -44,7 +44,7 @@ pub struct ClientHost {
 
 impl ClientHost {
     /// A machine whose client begins to call at once.
-    pub fn new(net: &mut Net, index: usize, work: Workload, clock: Clock) -> Self {
+    pub(super) fn new(net: &mut Net, index: usize, work: Workload, clock: Clock) -> Self {
         let address = net.new_address(Owner::Client(index), index);
         for _ in 0..work.at_a_time.min(work.calls) {
             let after = net.hand_over(Duration::from_millis(100));
@@ -71,7 +71,7 @@ impl ClientHost {
     }
 
     /// True if all its calls have been made and have ended.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.remaining == 0 && self.open.is_empty()
     }
 
@@ -89,7 +89,7 @@ impl ClientHost {
     }
 
     /// Makes the next call.
-    pub fn call(&mut self, net: &mut Net) {
+    pub(super) fn call(&mut self, net: &mut Net) {
         if self.remaining == 0 || self.sleeps(net, Event::Call(self.index)) {
             return;
         }
@@ -124,7 +124,7 @@ impl ClientHost {
     }
 
     /// Cancels a call, if it has not ended.
-    pub fn cancel(&mut self, net: &mut Net, life: u32, handle: CallHandle) {
+    pub(super) fn cancel(&mut self, net: &mut Net, life: u32, handle: CallHandle) {
         let event = Event::Cancel { client: self.index, life, handle };
         if life != self.life || !self.open.contains_key(&handle) || self.sleeps(net, event) {
             return;
@@ -134,7 +134,12 @@ impl ClientHost {
     }
 
     /// Gives a call's token away, if there is one.
-    pub fn token(&mut self, net: &mut Net, life: u32, handle: CallHandle) -> Option<CallToken> {
+    pub(super) fn token(
+        &mut self,
+        net: &mut Net,
+        life: u32,
+        handle: CallHandle,
+    ) -> Option<CallToken> {
         if life != self.life || !self.open.contains_key(&handle) || net.now < self.suspended_until {
             return None;
         }
@@ -142,7 +147,7 @@ impl ClientHost {
     }
 
     /// A datagram arrives.
-    pub fn arrive(&mut self, net: &mut Net, from: SocketAddr, bytes: Vec<u8>) {
+    pub(super) fn arrive(&mut self, net: &mut Net, from: SocketAddr, bytes: Vec<u8>) {
         if net.now < self.suspended_until {
             // It waits in the socket's buffer.
             let to = self.address;
@@ -153,7 +158,7 @@ impl ClientHost {
     }
 
     /// Its socket was told that nobody listens.
-    pub fn unreachable(&mut self, net: &mut Net) {
+    pub(super) fn unreachable(&mut self, net: &mut Net) {
         let event = Event::Unreachable { to: self.address };
         if !self.sleeps(net, event) {
             self.client.handle_refused(self.clock.read(net.now), SERVER);
@@ -162,7 +167,7 @@ impl ClientHost {
     }
 
     /// Its timer has gone off.
-    pub fn timer(&mut self, net: &mut Net) {
+    pub(super) fn timer(&mut self, net: &mut Net) {
         if self.timer.is_none_or(|at| at > net.now) {
             return;
         }
@@ -179,7 +184,7 @@ impl ClientHost {
     }
 
     /// Something befalls it.
-    pub fn misfortune(&mut self, net: &mut Net) {
+    pub(super) fn misfortune(&mut self, net: &mut Net) {
         if self.is_done() {
             return;
         }
@@ -229,12 +234,12 @@ impl ClientHost {
     }
 
     /// The address it has now.
-    pub fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// It has another address now, which somebody else had until now.
-    pub fn take_address(&mut self, net: &mut Net, address: SocketAddr) {
+    pub(super) fn take_address(&mut self, net: &mut Net, address: SocketAddr) {
         self.address = address;
         net.give_address(address, self.owner(), self.index);
     }

@@ -26,7 +26,7 @@ impl Add<Duration> for Truth {
 
 /// One host's clock: counts suspend, never steps, but has a rate error.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     /// What it shows when the world begins.
     pub start: Time,
     /// How much too fast it runs, in parts per million; negative if too slow.
@@ -35,13 +35,13 @@ pub struct Clock {
 
 impl Clock {
     /// What the clock shows.
-    pub fn read(&self, truth: Truth) -> Time {
+    pub(super) fn read(&self, truth: Truth) -> Time {
         let elapsed = i128::from(truth.0) * (PARTS + i128::from(self.error_ppm)) / PARTS;
         Time::from_micros(self.start.as_micros() + u64::try_from(elapsed).unwrap_or(0))
     }
 
     /// The first true time at which the clock shows `local` or more.
-    pub fn when(&self, local: Time) -> Truth {
+    pub(super) fn when(&self, local: Time) -> Truth {
         let Some(elapsed) = local.as_micros().checked_sub(self.start.as_micros()) else {
             return Truth(0);
         };

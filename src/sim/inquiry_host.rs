@@ -11,7 +11,7 @@ use crate::core::server::CallKey;
 use crate::core::{CallToken, Time};
 
 /// The process.
-pub struct InquiryHost {
+pub(super) struct InquiryHost {
     number: usize,
     path: usize,
     clock: Clock,
@@ -29,7 +29,7 @@ pub struct InquiryHost {
 
 impl InquiryHost {
     /// A process behind a client's path that will ask.
-    pub fn new(net: &mut Net, number: usize, path: usize, token: CallToken) -> Self {
+    pub(super) fn new(net: &mut Net, number: usize, path: usize, token: CallToken) -> Self {
         let address = net.new_address(Owner::Inquiry(number), path);
         let longest = net.dice.pick(&[1, 30, 90, 1000]);
         let pause = net.dice.log_range(Duration::from_micros(10), Duration::from_secs(longest));
@@ -52,12 +52,18 @@ impl InquiryHost {
     }
 
     /// True if it has its answer, or has given up.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
     /// A datagram arrives.
-    pub fn arrive(&mut self, net: &mut Net, server: &ServerHost, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn arrive(
+        &mut self,
+        net: &mut Net,
+        server: &ServerHost,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
         if let Some(inquiry) = &mut self.inquiry {
             inquiry.handle_datagram(self.clock.read(net.now), from, bytes);
             self.settle(net, server);
@@ -65,7 +71,7 @@ impl InquiryHost {
     }
 
     /// Its timer has gone off.
-    pub fn timer(&mut self, net: &mut Net, server: &ServerHost) {
+    pub(super) fn timer(&mut self, net: &mut Net, server: &ServerHost) {
         if self.done || self.timer.is_none_or(|at| at > net.now) {
             return;
         }

@@ -26,10 +26,14 @@ mod server_host;
 mod work;
 mod world;
 
+pub use clock::Truth;
 pub use net::Traffic;
 pub use oracle::{Ends, Promise, Violation};
-pub use plan::{Kind, Plan};
-pub use world::{Failure, Report, World};
+pub use plan::Kind;
+pub use world::{Failure, Report};
+
+use self::plan::Plan;
+use self::world::World;
 
 /// Lets the world of this seed run, with about this many calls.
 ///

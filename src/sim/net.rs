@@ -15,14 +15,14 @@ use crate::core::client::CallHandle;
 use crate::core::fault::Fate;
 
 /// Where the simulated server listens.
-pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5860);
+pub(super) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5860);
 
 /// How often anything may happen at one instant before the world is held to stand still.
 const SPINS_MAX: u32 = 100_000;
 
 /// Who a datagram or a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Owner {
+pub(super) enum Owner {
     /// The server.
     Server,
     /// A client, by number.
@@ -33,7 +33,7 @@ pub enum Owner {
 
 /// Something that will happen.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub(super) enum Event {
     /// A datagram arrives at an address.
     Arrive {
         /// Whence.
@@ -159,9 +159,9 @@ impl Traffic {
 
 /// What all hosts share.
 #[derive(Debug)]
-pub struct Net {
+pub(super) struct Net {
     /// True time.
-    pub now: Truth,
+    pub(super) now: Truth,
     /// The source of chance.
     pub dice: Dice,
     /// The checker.
@@ -180,7 +180,7 @@ pub struct Net {
 
 impl Net {
     /// A world with these paths in which nothing happens yet.
-    pub fn new(dice: Dice, paths: Vec<(Direction, Direction)>) -> Self {
+    pub(super) fn new(dice: Dice, paths: Vec<(Direction, Direction)>) -> Self {
         Self {
             now: Truth(0),
             dice,
@@ -197,19 +197,19 @@ impl Net {
     }
 
     /// Lets something happen after a while.
-    pub fn schedule(&mut self, after: Duration, event: Event) {
+    pub(super) fn schedule(&mut self, after: Duration, event: Event) {
         self.schedule_at(self.now + after, event);
     }
 
     /// Lets something happen at a time.
-    pub fn schedule_at(&mut self, at: Truth, event: Event) {
+    pub(super) fn schedule_at(&mut self, at: Truth, event: Event) {
         self.live += usize::from(event.is_live());
         self.serial += 1;
         self.queue.push(Reverse(Entry { at: at.max(self.now), serial: self.serial, event }));
     }
 
     /// The next thing that happens; time passes.
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub(super) fn next_event(&mut self) -> Option<Event> {
         let Reverse(Entry { at, event, .. }) = self.queue.pop()?;
         self.live -= usize::from(event.is_live());
         self.spins = if at > self.now { 0 } else { self.spins + 1 };
@@ -218,17 +218,17 @@ impl Net {
     }
 
     /// True if time does not pass any more.
-    pub fn is_stuck(&self) -> bool {
+    pub(super) fn is_stuck(&self) -> bool {
         self.spins > SPINS_MAX
     }
 
     /// True if no datagram is under way and no handler runs.
-    pub fn is_dry(&self) -> bool {
+    pub(super) fn is_dry(&self) -> bool {
         self.live == 0
     }
 
     /// A new address for somebody behind this path. Some share a host, and so an IP address.
-    pub fn new_address(&mut self, owner: Owner, path: usize) -> SocketAddr {
+    pub(super) fn new_address(&mut self, owner: Owner, path: usize) -> SocketAddr {
         self.addresses += 1;
         let host = u8::try_from(self.dice.range(1, 3)).unwrap_or(1);
         let address = SocketAddr::from(([10, 1, 0, host], 1024 + self.addresses));
@@ -237,27 +237,34 @@ impl Net {
     }
 
     /// Nobody has this address any more.
-    pub fn drop_address(&mut self, address: SocketAddr) {
+    pub(super) fn drop_address(&mut self, address: SocketAddr) {
         self.owners.remove(&address);
     }
 
     /// This address is now this one's.
-    pub fn give_address(&mut self, address: SocketAddr, owner: Owner, path: usize) {
+    pub(super) fn give_address(&mut self, address: SocketAddr, owner: Owner, path: usize) {
         self.owners.insert(address, (owner, path));
     }
 
     /// Who has this address now.
-    pub fn owner(&self, address: SocketAddr) -> Option<Owner> {
+    pub(super) fn owner(&self, address: SocketAddr) -> Option<Owner> {
         self.owners.get(&address).map(|(owner, _)| *owner)
     }
 
     /// Behind which path this address is.
-    pub fn path_of(&self, address: SocketAddr) -> Option<usize> {
+    pub(super) fn path_of(&self, address: SocketAddr) -> Option<usize> {
         self.owners.get(&address).map(|(_, path)| *path)
     }
 
     /// Sends a datagram along a client's path: up is to the server.
-    pub fn send(&mut self, path: usize, up: bool, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    pub(super) fn send(
+        &mut self,
+        path: usize,
+        up: bool,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) {
         self.traffic.sent += 1;
         let Some((upwards, downwards)) = self.paths.get(path) else { return };
         let direction = if up { *upwards } else { *downwards };
@@ -283,7 +290,7 @@ impl Net {
     }
 
     /// A short random time to hand something over within a host.
-    pub fn hand_over(&mut self, most: Duration) -> Duration {
+    pub(super) fn hand_over(&mut self, most: Duration) -> Duration {
         self.dice.log_range(Duration::from_micros(1), most.max(Duration::from_micros(1)))
     }
 }

@@ -100,11 +100,11 @@ struct Run {
 }
 
 /// One call identity: the server's life, and the names of the call in it.
-pub type Identity = (u32, CallKey);
+pub(super) type Identity = (u32, CallKey);
 
 /// Everything that happened so far, and the first promise broken.
 #[derive(Clone, Debug, Default)]
-pub struct Oracle {
+pub(super) struct Oracle {
     calls: Vec<Call>,
     runs: Vec<Run>,
     ran: BTreeMap<Identity, u64>,
@@ -151,19 +151,19 @@ impl Ends {
 
 impl Oracle {
     /// The first promise broken.
-    pub fn violation(&self) -> Option<&Violation> {
+    pub(super) fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
     }
 
     /// Notes that a promise is broken.
-    pub fn broken(&mut self, promise: Promise, at: Truth, detail: String) {
+    pub(super) fn broken(&mut self, promise: Promise, at: Truth, detail: String) {
         if self.violation.is_none() {
             self.violation = Some(Violation { promise, at, detail });
         }
     }
 
     /// The number of runs so far.
-    pub fn runs(&self) -> u64 {
+    pub(super) fn runs(&self) -> u64 {
         self.runs.len() as u64
     }
 
@@ -174,7 +174,8 @@ impl Oracle {
     }
 
     /// The number of runs of this call so far.
-    pub fn runs_of(&self, tag: u64) -> usize {
+    #[cfg(test)]
+    pub(super) fn runs_of(&self, tag: u64) -> usize {
         self.call(tag).map_or(0, |call| call.runs.len())
     }
 
@@ -183,7 +184,7 @@ impl Oracle {
     }
 
     /// A client is about to make a call; gives its tag.
-    pub fn called(
+    pub(super) fn called(
         &mut self,
         method: Method,
         clock: Clock,
@@ -198,7 +199,13 @@ impl Oracle {
     }
 
     /// A handler's first instruction; gives the number of the run.
-    pub fn started(&mut self, at: Truth, identity: Identity, method: Method, tag: u64) -> u64 {
+    pub(super) fn started(
+        &mut self,
+        at: Truth,
+        identity: Identity,
+        method: Method,
+        tag: u64,
+    ) -> u64 {
         let number = self.runs.len() as u64;
         self.runs.push(Run { tag, method, finished: false });
         if let Some(before) = self.ran.insert(identity, number) {
@@ -237,14 +244,14 @@ impl Oracle {
     }
 
     /// A handler has ended.
-    pub fn finished(&mut self, run: u64) {
+    pub(super) fn finished(&mut self, run: u64) {
         if let Some(run) = usize::try_from(run).ok().and_then(|run| self.runs.get_mut(run)) {
             run.finished = true;
         }
     }
 
     /// The client of this call is gone.
-    pub fn abandoned(&mut self, tag: u64) {
+    pub(super) fn abandoned(&mut self, tag: u64) {
         if let Some(call) = usize::try_from(tag).ok().and_then(|tag| self.calls.get_mut(tag)) {
             if call.end == End::Open {
                 call.end = End::Abandoned;
@@ -255,7 +262,7 @@ impl Oracle {
 
     /// A call has ended for its caller. `awake_since` is when its client could last not act: a
     /// suspended client ends its calls when it wakes.
-    pub fn ended(
+    pub(super) fn ended(
         &mut self,
         at: Truth,
         tag: u64,
@@ -344,7 +351,7 @@ impl Oracle {
     }
 
     /// Somebody with a call token was told that this identity never runs.
-    pub fn told_never(&mut self, at: Truth, identity: Identity) {
+    pub(super) fn told_never(&mut self, at: Truth, identity: Identity) {
         if let Some(run) = self.ran.get(&identity) {
             let detail = format!("{identity:?} ran as {run}, an inquirer was told that it did not");
             self.broken(Promise::NotExecutedNeverRuns, at, detail);
@@ -353,7 +360,12 @@ impl Oracle {
     }
 
     /// Somebody with a call token was told that this identity has run, and what it answered.
-    pub fn told_executed(&mut self, at: Truth, identity: Identity, reply: Option<(Code, &[u8])>) {
+    pub(super) fn told_executed(
+        &mut self,
+        at: Truth,
+        identity: Identity,
+        reply: Option<(Code, &[u8])>,
+    ) {
         let run = self.ran.get(&identity).copied();
         let Some((number, run)) =
             run.and_then(|n| Some((n, *self.runs.get(usize::try_from(n).ok()?)?)))
@@ -371,7 +383,7 @@ impl Oracle {
     }
 
     /// The end of the world: nothing is under way any more, nothing runs.
-    pub fn finish(&mut self, at: Truth) {
+    pub(super) fn finish(&mut self, at: Truth) {
         for tag in 0..self.calls.len() as u64 {
             let Some(call) = self.call(tag).cloned() else { return };
             let once = call.runs.len() == 1;

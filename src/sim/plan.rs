@@ -12,37 +12,37 @@ use crate::core::{Prf, Seed};
 
 /// The world's own source of chance.
 #[derive(Clone, Debug)]
-pub struct Dice(pub(crate) Prf);
+pub(super) struct Dice(pub(crate) Prf);
 
 impl Dice {
     /// The dice of one seed for one purpose.
-    pub fn new(seed: u64, label: &str) -> Self {
+    pub(super) fn new(seed: u64, label: &str) -> Self {
         Self(Prf::new(&Seed::from_number(seed), label))
     }
 
     /// True with this probability.
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.0.chance(probability)
     }
 
     /// Uniform from `low` to `high`, both included.
-    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+    pub(super) fn range(&mut self, low: u64, high: u64) -> u64 {
         low + self.0.below(high - low + 1)
     }
 
     /// Between `low` and `high`, every order of magnitude equally often.
-    pub fn log_range(&mut self, low: Duration, high: Duration) -> Duration {
+    pub(super) fn log_range(&mut self, low: Duration, high: Duration) -> Duration {
         let (low, high) = (low.as_secs_f64().max(1e-6).ln(), high.as_secs_f64().max(1e-6).ln());
         Duration::from_secs_f64((low + (high - low) * self.0.unit()).exp())
     }
 
     /// One of these.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.0.below(from.len() as u64)).unwrap_or(0)]
     }
 
     /// A seed for a core.
-    pub fn seed(&mut self) -> Seed {
+    pub(super) fn seed(&mut self) -> Seed {
         let mut seed = [0; 32];
         for chunk in seed.chunks_mut(8) {
             chunk.copy_from_slice(&self.0.next_u64().to_be_bytes());
@@ -67,7 +67,7 @@ pub enum Kind {
 
 /// One direction of a client's path.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction {
+pub(super) struct Direction {
     /// The everyday faults.
     pub faults: Faults,
     /// Probability that a copy goes astray for long.
@@ -78,11 +78,11 @@ pub struct Direction {
 
 /// What one client does.
 #[derive(Clone, Debug)]
-pub struct Workload {
+pub(super) struct Workload {
     /// Calls to make.
     pub calls: u32,
     /// Calls at a time.
-    pub at_a_time: u32,
+    pub(super) at_a_time: u32,
     /// Pause between the end of a call and the next, at most.
     pub think_most: Duration,
     /// Probability of such a pause.
@@ -109,7 +109,7 @@ pub struct Workload {
 
 /// What befalls the server.
 #[derive(Clone, Copy, Debug)]
-pub struct Fortune {
+pub(super) struct Fortune {
     /// Mean time between two crashes; `None` for none.
     pub crash: Option<Duration>,
     /// Longest time until it is back.
@@ -126,7 +126,7 @@ pub struct Fortune {
 
 /// All of a world.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Its kind.
     pub kind: Kind,
     /// The server's configuration.
@@ -143,7 +143,7 @@ pub struct Plan {
 
 impl Plan {
     /// The world of this seed, with about `calls` calls.
-    pub fn draw(seed: u64, kind: Kind, calls: u32) -> Self {
+    pub(super) fn draw(seed: u64, kind: Kind, calls: u32) -> Self {
         let dice = &mut Dice::new(seed, "plan");
         let clients = u32::try_from(dice.range(1, 6)).unwrap_or(1);
         let server = match kind {

@@ -40,7 +40,7 @@ struct Process {
 }
 
 /// The machine.
-pub struct ServerHost {
+pub(super) struct ServerHost {
     clock: Clock,
     config: ServerConfig,
     fortune: Fortune,
@@ -57,7 +57,7 @@ pub struct ServerHost {
 
 impl ServerHost {
     /// A machine on which the server runs.
-    pub fn new(net: &mut Net, config: ServerConfig, fortune: Fortune, clock: Clock) -> Self {
+    pub(super) fn new(net: &mut Net, config: ServerConfig, fortune: Fortune, clock: Clock) -> Self {
         let mut host = Self {
             clock,
             config,
@@ -75,17 +75,12 @@ impl ServerHost {
     }
 
     /// Which life of the server has this epoch.
-    pub fn life_of(&self, epoch: Epoch) -> Option<u32> {
+    pub(super) fn life_of(&self, epoch: Epoch) -> Option<u32> {
         self.lives.get(&epoch).copied()
     }
 
-    /// The server that runs now.
-    pub fn server(&self) -> Option<&Server> {
-        self.process.as_ref().map(|process| &process.server)
-    }
-
     /// Starts a new life, and fixes when it falls.
-    pub fn rise(&mut self, net: &mut Net) {
+    pub(super) fn rise(&mut self, net: &mut Net) {
         self.life += 1;
         let now = self.clock.read(net.now);
         let seed = net.dice.seed();
@@ -112,7 +107,7 @@ impl ServerHost {
     }
 
     /// Drains, if it is that kind, or dies at once.
-    pub fn fall(&mut self, net: &mut Net) {
+    pub(super) fn fall(&mut self, net: &mut Net) {
         let (now, life) = (self.clock.read(net.now), self.life);
         if net.dice.chance(0.3) {
             // Not dead, only stopped for a while.
@@ -134,7 +129,7 @@ impl ServerHost {
     }
 
     /// The process is gone, with all it knew.
-    pub fn die(&mut self, net: &mut Net, life: u32) {
+    pub(super) fn die(&mut self, net: &mut Net, life: u32) {
         if life == self.life && self.process.take().is_some() {
             let after = net.hand_over(self.fortune.down_most);
             net.schedule(after, Event::ServerRises);
@@ -142,7 +137,7 @@ impl ServerHost {
     }
 
     /// A datagram arrives.
-    pub fn arrive(&mut self, net: &mut Net, from: std::net::SocketAddr, bytes: Vec<u8>) {
+    pub(super) fn arrive(&mut self, net: &mut Net, from: std::net::SocketAddr, bytes: Vec<u8>) {
         if self.process.is_some() && net.now < self.stalled_until {
             return net.schedule_at(self.stalled_until, Event::Arrive { from, to: SERVER, bytes });
         }
@@ -175,7 +170,7 @@ impl ServerHost {
     }
 
     /// Its timer has gone off.
-    pub fn timer(&mut self, net: &mut Net) {
+    pub(super) fn timer(&mut self, net: &mut Net) {
         let Some(process) = &mut self.process else { return };
         if process.timer.is_none_or(|at| at > net.now) {
             return;
@@ -193,7 +188,7 @@ impl ServerHost {
     }
 
     /// A worker comes to what it claimed.
-    pub fn worker_starts(&mut self, net: &mut Net, life: u32, job: u64) {
+    pub(super) fn worker_starts(&mut self, net: &mut Net, life: u32, job: u64) {
         let now = self.clock.read(net.now);
         if life != self.life {
             return;
@@ -214,7 +209,7 @@ impl ServerHost {
     }
 
     /// A handler ends.
-    pub fn worker_ends(&mut self, net: &mut Net, life: u32, job: u64) {
+    pub(super) fn worker_ends(&mut self, net: &mut Net, life: u32, job: u64) {
         let now = self.clock.read(net.now);
         if life != self.life {
             return;

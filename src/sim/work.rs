@@ -20,7 +20,7 @@ const REPLY_LEN: usize = 8 + 8;
 
 /// The procedures of the simulated server, and one that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(super) enum Method {
     /// Increments a counter, inline.
     Count,
     /// Takes its time, on the pool.
@@ -39,7 +39,7 @@ pub enum Method {
 
 impl Method {
     /// The methods that the server has, in the order of their registration.
-    pub const SERVED: [Self; 6] =
+    pub(super) const SERVED: [Self; 6] =
         [Self::Count, Self::Work, Self::Read, Self::Fail, Self::Panic, Self::Large];
 
     fn name(self) -> &'static str {
@@ -55,17 +55,17 @@ impl Method {
     }
 
     /// What names it in a datagram.
-    pub fn id(self) -> MethodId {
+    pub(super) fn id(self) -> MethodId {
         MethodId::of(self.name())
     }
 
     /// True if it may run more than once without harm.
-    pub fn has_no_side_effects(self) -> bool {
+    pub(super) fn has_no_side_effects(self) -> bool {
         self == Self::Read
     }
 
     /// What the server core is told of the methods served.
-    pub fn specs() -> Vec<MethodSpec> {
+    pub(super) fn specs() -> Vec<MethodSpec> {
         let spec = |method: Self| MethodSpec {
             id: method.id(),
             execution: match method {
@@ -79,7 +79,7 @@ impl Method {
     }
 
     /// The status with which a run of it ends, as the caller must see it.
-    pub fn ends_as(self) -> Code {
+    pub(super) fn ends_as(self) -> Code {
         match self {
             Self::Count | Self::Work | Self::Read | Self::Missing => Code::Ok,
             Self::Fail => Code::FailedPrecondition,
@@ -91,7 +91,7 @@ impl Method {
 
 /// One request: everything the handler must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(super) struct Request {
     /// Number of the call in this world, the same however often it is issued.
     pub tag: u64,
     /// How long the handler takes; inline ones take no time.
@@ -102,7 +102,7 @@ pub struct Request {
 
 impl Request {
     /// The request as a body, padded to `length` bytes.
-    pub fn to_body(self, length: usize) -> Vec<u8> {
+    pub(super) fn to_body(self, length: usize) -> Vec<u8> {
         let mut body = Vec::with_capacity(length.max(REQUEST_LEN));
         body.extend_from_slice(&self.tag.to_be_bytes());
         let service = u32::try_from(self.service.as_micros()).unwrap_or(u32::MAX);
@@ -113,7 +113,7 @@ impl Request {
     }
 
     /// Reads a body back; `None` if it is none of ours.
-    pub fn from_body(body: &[u8]) -> Option<Self> {
+    pub(super) fn from_body(body: &[u8]) -> Option<Self> {
         let (tag, rest) = body.split_first_chunk()?;
         let (service, rest) = rest.split_first_chunk()?;
         let (reply_len, _) = rest.split_first_chunk()?;
@@ -125,7 +125,7 @@ impl Request {
     }
 
     /// What the run with this number answers.
-    pub fn reply(self, method: Method, run: u64) -> Vec<u8> {
+    pub(super) fn reply(self, method: Method, run: u64) -> Vec<u8> {
         let length = match method {
             Method::Large => TOO_LARGE,
             _ => usize::from(self.reply_len).clamp(REPLY_LEN, LONGEST_REPLY),

@@ -70,7 +70,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// A world.
-pub struct World {
+pub(super) struct World {
     net: Net,
     server: ServerHost,
     clients: Vec<ClientHost>,
@@ -80,7 +80,7 @@ pub struct World {
 
 impl World {
     /// The world of this plan; `seed` decides all that chance decides.
-    pub fn new(seed: u64, plan: Plan) -> Self {
+    pub(super) fn new(seed: u64, plan: Plan) -> Self {
         let mut net = Net::new(Dice::new(seed, "world"), plan.paths);
         net.oracle.fair = plan.kind == Kind::Fair;
         let mut clocks = plan.errors_ppm.into_iter().map(|error_ppm| {
@@ -104,7 +104,7 @@ impl World {
     /// # Errors
     ///
     /// The first promise broken.
-    pub fn run(mut self) -> Result<Report, Violation> {
+    pub(super) fn run(mut self) -> Result<Report, Violation> {
         while let Some(event) = self.net.next_event() {
             self.events += 1;
             self.happen(event);

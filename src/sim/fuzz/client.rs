@@ -220,7 +220,7 @@ impl Probe {
             Some(session) => (Epoch(77), session.clock.0),
             None => (Epoch(0), 0),
         };
-        let clock = base.saturating_add(input.number() * 1_000);
+        let clock = base.saturating_add(input.number().saturating_mul(1_000));
         let (hold_us, credit, cell) = (u32::from(input.byte()), 0, 0);
         let message = match choice % 8 {
             0 | 1 => FromServer::Reply {

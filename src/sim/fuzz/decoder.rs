@@ -1,7 +1,7 @@
 //! The decoder: any bytes, as they are and with a right magic, version and CRC.
 
 use crate::wire::{
-    Datagram, FromClient, FromServer, HEADER_LEN, MAX_DATAGRAM, parse_from_client,
+    Datagram, FromClient, FromServer, HEADER_LEN, HELLO_LEN, MAX_DATAGRAM, parse_from_client,
     parse_from_server, seal,
 };
 
@@ -27,16 +27,18 @@ pub fn decoder(data: &[u8]) {
 
 fn read(data: &[u8]) {
     if let Ok(parsed) = parse_from_client(data) {
-        assert!(data.len() <= MAX_DATAGRAM, "{} bytes accepted", data.len());
+        if let FromClient::Hello { length, .. } = parsed.message {
+            assert_eq!(length, data.len());
+            assert!((HELLO_LEN..=MAX_DATAGRAM).contains(&length), "a HELLO of {length} bytes");
+        }
         assert!(parse_from_server(data).is_err(), "a datagram of both directions");
         let mut bytes = Vec::new();
         parsed.emit(&mut bytes);
-        assert!(bytes.len() <= MAX_DATAGRAM, "{} bytes emitted", bytes.len());
+        assert!(bytes.len() <= data.len(), "{} bytes became {}", data.len(), bytes.len());
         let again = parse_from_client(&bytes);
         assert_eq!(again.as_ref().map(plain), Ok(plain(&parsed)), "of {data:02x?}");
     }
     if let Ok(parsed) = parse_from_server(data) {
-        assert!(data.len() <= MAX_DATAGRAM, "{} bytes accepted", data.len());
         let mut bytes = Vec::new();
         parsed.emit(&mut bytes);
         let again: Result<Datagram<FromServer<'_>>, _> = parse_from_server(&bytes);

@@ -95,10 +95,11 @@ impl Probe {
         };
         let now = Time::from_micros(1_000_000);
         let methods = (0..4).map(spec).collect();
-        let server = match Server::new(config.clone(), methods, Seed::from_number(1), now) {
+        let mut server = match Server::new(config.clone(), methods, Seed::from_number(1), now) {
             Ok(server) => server,
             Err(error) => panic!("{error}"),
         };
+        server.set_own_addresses(vec![address_at(5)]);
         Self {
             server,
             config,
@@ -182,7 +183,7 @@ impl Probe {
             _ => FromClient::Request {
                 session,
                 call,
-                expiry: self.server.clock(self.now).saturating_add(input.number() * 1000),
+                expiry: self.server.clock(self.now).saturating_add(input.number().saturating_mul(1000)),
                 method: MethodId::of(METHODS[input.below(METHODS.len())]),
                 flags: if choice & 0x10 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                 cell: u32::from(choice & 0x10 != 0),
