@@ -9,6 +9,8 @@ use super::net::{Event, Net, Owner, SERVER};
 use super::plan::Workload;
 use super::work::Request;
 use crate::core::CallToken;
+#[cfg(test)]
+use crate::core::Rules;
 use crate::core::client::{self, CallHandle, Client, ClientConfig, NewCall};
 
 /// What befalls clients.
@@ -300,5 +302,9 @@ impl ClientHost {
 
 fn new_client(net: &mut Net, work: &Workload) -> Client {
     let config = ClientConfig { retry: work.retry, ..ClientConfig::default() };
-    Client::new(config, vec![SERVER], net.dice.seed())
+    #[allow(unused_mut)]
+    let mut client = Client::new(config, vec![SERVER], net.dice.seed());
+    #[cfg(test)]
+    net.dropped.into_iter().for_each(|rule| client.set_rules(Rules::dropping(rule)));
+    client
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::clock::{Clock, Truth};
 use super::net::{Event, Net, Owner};
 use super::server_host::ServerHost;
+#[cfg(test)]
+use crate::core::Rules;
 use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
 use crate::core::server::CallKey;
 use crate::core::{CallToken, Time};
@@ -81,7 +83,10 @@ impl InquiryHost {
             let (deadline, seed) = (now + self.patience, net.dice.seed());
             let config = ClientConfig::default();
             let asked = self.asked;
-            let inquiry = Inquiry::new(&config, self.token, asked, now, deadline, seed);
+            #[allow(unused_mut)]
+            let mut inquiry = Inquiry::new(&config, self.token, asked, now, deadline, seed);
+            #[cfg(test)]
+            net.dropped.into_iter().for_each(|rule| inquiry.set_rules(Rules::dropping(rule)));
             self.inquiry = Some(inquiry);
         }
         if let Some(inquiry) = &mut self.inquiry {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::clock::Truth;
 use super::oracle::Oracle;
 use super::plan::{Dice, Direction};
+use crate::core::Rule;
 use crate::core::client::CallHandle;
 use crate::core::fault::Fate;
 
@@ -166,6 +167,8 @@ pub(super) struct Net {
     pub dice: Dice,
     /// The checker.
     pub oracle: Oracle,
+    /// The rule that the cores do not keep, where a test drops one.
+    pub dropped: Option<Rule>,
     /// Counts.
     pub traffic: Traffic,
     paths: Vec<(Direction, Direction)>,
@@ -185,6 +188,7 @@ impl Net {
             now: Truth(0),
             dice,
             oracle: Oracle::default(),
+            dropped: None,
             traffic: Traffic::default(),
             paths,
             owners: BTreeMap::from([(SERVER, (Owner::Server, usize::MAX))]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::work::Method;
 use crate::core::fault::Faults;
 use crate::core::server::ServerConfig;
-use crate::core::{Prf, Seed};
+use crate::core::{Prf, Rule, Seed};
 
 /// The world's own source of chance.
 #[derive(Clone, Debug)]
@@ -137,6 +137,8 @@ pub(super) struct Plan {
     pub paths: Vec<(Direction, Direction)>,
     /// Per client.
     pub work: Vec<Workload>,
+    /// A rule that the cores do not keep.
+    pub dropped: Option<Rule>,
     /// Rate errors in parts per million: the server's, then each client's.
     pub errors_ppm: Vec<i32>,
 }
@@ -164,7 +166,7 @@ impl Plan {
         let paths = (0..clients).map(|_| path(dice, kind)).collect();
         let work = (0..clients).map(|_| workload(dice, kind, calls / clients)).collect();
         let errors_ppm = (0..=clients).map(|_| error_ppm(dice)).collect();
-        Self { kind, server, fortune, paths, work, errors_ppm }
+        Self { kind, server, fortune, paths, work, dropped: None, errors_ppm }
     }
 }
 

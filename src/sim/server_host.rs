@@ -14,7 +14,7 @@ use super::oracle::{Identity, Promise};
 use super::plan::Fortune;
 use super::work::{Method, Request};
 use crate::core::server::{CallKey, End, Route, Server, ServerConfig};
-use crate::core::{Rule, Rules, Time};
+use crate::core::{Rule, Time};
 use crate::wire::{Code, Epoch, Reason, StatusBody};
 
 /// A job that a worker has claimed.
@@ -44,7 +44,6 @@ pub(super) struct ServerHost {
     clock: Clock,
     config: ServerConfig,
     fortune: Fortune,
-    rules: Rules,
     process: Option<Process>,
     /// Lives so far; the running one's number.
     life: u32,
@@ -62,7 +61,6 @@ impl ServerHost {
             clock,
             config,
             fortune,
-            rules: Rules::default(),
             process: None,
             life: 0,
             lives: BTreeMap::new(),
@@ -84,13 +82,16 @@ impl ServerHost {
         self.life += 1;
         let now = self.clock.read(net.now);
         let seed = net.dice.seed();
-        let server = match Server::new(self.config.clone(), Method::specs(), seed, now) {
+        let mut server = match Server::new(self.config.clone(), Method::specs(), seed, now) {
             Ok(server) => server,
             Err(error) => {
                 let detail = format!("the server does not start: {error}");
                 return net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
             }
         };
+        server.set_own_addresses(vec![SERVER]);
+        #[cfg(test)]
+        net.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
         self.lives.insert(server.epoch(), self.life);
         self.process = Some(Process {
             server,
@@ -195,7 +196,7 @@ impl ServerHost {
         }
         let Some(process) = &mut self.process else { return };
         let Some(work) = process.jobs.get_mut(&job) else { return };
-        let expired = self.rules.hold(Rule::ExpiryAtStart) && now >= work.expiry;
+        let expired = net.dropped != Some(Rule::ExpiryAtStart) && now >= work.expiry;
         if expired || work.cancelled {
             let reason = if expired { Reason::Expired } else { Reason::Fenced };
             process.server.complete(now, work.key, End::NotStarted(reason));

@@ -82,6 +82,7 @@ impl World {
     /// The world of this plan; `seed` decides all that chance decides.
     pub(super) fn new(seed: u64, plan: Plan) -> Self {
         let mut net = Net::new(Dice::new(seed, "world"), plan.paths);
+        net.dropped = plan.dropped;
         net.oracle.fair = plan.kind == Kind::Fair;
         let mut clocks = plan.errors_ppm.into_iter().map(|error_ppm| {
             let start = Time::from_micros(1_000_000 + u64::from(error_ppm.unsigned_abs()) * 77_777);

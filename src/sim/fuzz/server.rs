@@ -183,7 +183,10 @@ impl Probe {
             _ => FromClient::Request {
                 session,
                 call,
-                expiry: self.server.clock(self.now).saturating_add(input.number().saturating_mul(1000)),
+                expiry: self
+                    .server
+                    .clock(self.now)
+                    .saturating_add(input.number().saturating_mul(1000)),
                 method: MethodId::of(METHODS[input.below(METHODS.len())]),
                 flags: if choice & 0x10 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                 cell: u32::from(choice & 0x10 != 0),

@@ -3,7 +3,10 @@
 //! `UDP_RPC_SEED=7` runs the worlds of seed 7 alone; `UDP_RPC_SEEDS=100000` runs so many seeds of each
 //! kind from `UDP_RPC_SEED` (or 0) on.
 
-use super::super::{Failure, Kind, Report, run};
+use crate::core::Rule;
+use crate::sim::plan::{Kind, Plan};
+use crate::sim::world::World;
+use crate::sim::{Failure, Report, run};
 
 /// Calls of one world, about.
 const CALLS: u32 = 1_000;
@@ -55,4 +58,43 @@ fn every_call_of_a_fair_world_ends_ok() {
 #[test]
 fn hostile_worlds_break_no_promise() {
     worlds(Kind::Hostile, 1_000);
+}
+
+const ALL: [Rule; 19] = [
+    Rule::RefusalRecorded,
+    Rule::NoImplicitSessions,
+    Rule::BirthDies,
+    Rule::OnlyBirthCreates,
+    Rule::HelloAckMints,
+    Rule::ProofsUntilAnswered,
+    Rule::UnknownProvesAfterBirth,
+    Rule::UnknownProvesWithinLease,
+    Rule::UnknownProvesWhileOpen,
+    Rule::ReissueOnlyProved,
+    Rule::SmallerIsStale,
+    Rule::NothingEvicted,
+    Rule::FenceRecorded,
+    Rule::OneClaim,
+    Rule::CompletionNamesCall,
+    Rule::NoRoomIsNoRefusal,
+    Rule::ExpiryAtStart,
+    Rule::OneProcess,
+    Rule::TokenKeepsOpen,
+];
+
+/// How many of the worlds notice that a rule is dropped, for each rule.
+#[test]
+#[ignore = "a measure of the simulator's strength, for those who change it"]
+fn chance_alone_notices_dropped_rules() {
+    for rule in ALL {
+        let mut noticed = Vec::new();
+        for seed in 0..number("UDP_RPC_SEEDS").unwrap_or(300) {
+            let mut plan = Plan::draw(seed, Kind::Hostile, CALLS);
+            plan.dropped = Some(rule);
+            if let Err(violation) = World::new(seed, plan).run() {
+                noticed.push(violation.promise);
+            }
+        }
+        println!("{rule:?}: {} {:?}", noticed.len(), noticed.first());
+    }
 }
