@@ -163,8 +163,11 @@ impl Plan {
             },
             Kind::Hostile => hostile_fortune(dice),
         };
-        let paths = (0..clients).map(|_| path(dice, kind)).collect();
-        let work = (0..clients).map(|_| workload(dice, kind, calls / clients)).collect();
+        let paths: Vec<_> = (0..clients).map(|_| path(dice, kind)).collect();
+        let longest = server.longest_deadline;
+        let calls = calls / clients;
+        let work =
+            paths.iter().map(|path| workload(dice, kind, rtt(path), longest, calls)).collect();
         let errors_ppm = (0..=clients).map(|_| error_ppm(dice)).collect();
         Self { kind, server, fortune, paths, work, dropped: None, errors_ppm }
     }
@@ -204,7 +207,12 @@ fn direction(dice: &mut Dice, kind: Kind) -> Direction {
     Direction { faults, straggle, straggle_most }
 }
 
-fn workload(dice: &mut Dice, kind: Kind, calls: u32) -> Workload {
+/// How long a round trip takes on a good day.
+fn rtt((up, down): &(Direction, Direction)) -> Duration {
+    up.faults.delay + up.faults.jitter + down.faults.delay + down.faults.jitter
+}
+
+fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls: u32) -> Workload {
     let at_a_time = dice.pick(&[1, 1, 4, 16, 64]);
     match kind {
         Kind::Fair => Workload {
@@ -227,7 +235,7 @@ fn workload(dice: &mut Dice, kind: Kind, calls: u32) -> Workload {
             at_a_time,
             think_most: dice.log_range(Duration::from_millis(1), Duration::from_secs(2000)),
             think: dice.pick(&[0.0, 0.01, 0.1, 1.0]),
-            timeout: hostile_timeouts(dice),
+            timeout: hostile_timeouts(dice, rtt, longest),
             methods: (0..8).map(|_| hostile_method(dice)).collect(),
             service_most: dice.log_range(Duration::from_micros(10), Duration::from_secs(20)),
             cancel: dice.rate(0.5),
@@ -236,15 +244,18 @@ fn workload(dice: &mut Dice, kind: Kind, calls: u32) -> Workload {
             close: dice.chance(0.7),
             misfortune: dice
                 .chance(0.6)
-                .then(|| dice.log_range(Duration::from_millis(50), Duration::from_secs(300))),
+                .then(|| dice.log_range(Duration::from_secs(1), Duration::from_secs(300))),
             retry: dice.chance(0.8),
         },
     }
 }
 
-fn hostile_timeouts(dice: &mut Dice) -> (Duration, Duration) {
-    let one = dice.log_range(Duration::from_millis(1), Duration::from_secs(70));
-    let other = dice.log_range(Duration::from_millis(100), Duration::from_secs(70));
+/// Mostly within what the server takes.
+fn hostile_timeouts(dice: &mut Dice, rtt: Duration, longest: Duration) -> (Duration, Duration) {
+    let most = longest.mul_f64(dice.pick(&[1.0, 1.0, 1.0, 1.1]));
+    let least = (rtt * dice.pick(&[1, 3, 10])).max(Duration::from_millis(1)).min(most);
+    let one = dice.log_range(least, most);
+    let other = dice.log_range(least, most);
     (one.min(other), one.max(other))
 }
 
@@ -288,11 +299,10 @@ fn hostile_server(dice: &mut Dice) -> ServerConfig {
 }
 
 fn hostile_fortune(dice: &mut Dice) -> Fortune {
+    let crash = dice.log_range(Duration::from_millis(200), Duration::from_secs(1000));
     Fortune {
-        crash: dice
-            .chance(0.5)
-            .then(|| dice.log_range(Duration::from_millis(200), Duration::from_secs(1000))),
-        down_most: dice.log_range(Duration::from_millis(1), Duration::from_secs(30)),
+        crash: dice.chance(0.5).then_some(crash),
+        down_most: dice.log_range(Duration::from_millis(1), crash / 10),
         drain: dice.pick(&[0.0, 0.5, 1.0]),
         workers: dice.pick(&[1, 2, 8, 64]),
         hand_over_most: dice.log_range(Duration::from_micros(1), Duration::from_secs(5)),
