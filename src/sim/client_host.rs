@@ -102,7 +102,7 @@ impl ClientHost {
         let service = net.hand_over(self.work.service_most);
         let reply_len = u16::try_from(net.dice.range(16, 1000)).unwrap_or(16);
         let request = Request { tag: 0, service, reply_len };
-        let request = net.oracle.called(method, self.clock, deadline, request);
+        let request = net.oracle.called(net.now, method, self.clock, deadline, request);
         let length = net.dice.pick(&[0, 0, 0, 100, 1000]);
         let call = NewCall {
             method: method.id(),
@@ -185,15 +185,26 @@ impl ClientHost {
         self.settle(net);
     }
 
+    /// From now on all is well with it, and it makes a few more calls.
+    pub(super) fn heal(&mut self, net: &mut Net) {
+        self.work = self.work.clone().healed();
+        self.suspended_until = self.suspended_until.min(net.now);
+        self.timer = None;
+        self.settle(net);
+        self.remaining = self.work.calls;
+        for _ in 0..self.work.at_a_time {
+            net.schedule(Duration::from_secs(10), Event::Call(self.index));
+        }
+    }
+
     /// Something befalls it.
     pub(super) fn misfortune(&mut self, net: &mut Net) {
+        let Some(mean) = self.work.misfortune else { return };
         if self.is_done() {
             return;
         }
-        if let Some(mean) = self.work.misfortune {
-            let after = net.dice.log_range(mean / 10, mean * 3);
-            net.schedule(after, Event::Misfortune(self.index));
-        }
+        let after = net.dice.log_range(mean / 10, mean * 3);
+        net.schedule(after, Event::Misfortune(self.index));
         if net.now < self.suspended_until {
             return;
         }

@@ -96,6 +96,8 @@ pub(super) enum Event {
     },
     /// Something befalls a client.
     Misfortune(usize),
+    /// From now on all is well.
+    Heal,
 }
 
 impl Event {
@@ -290,6 +292,13 @@ impl Net {
                 delay += self.dice.log_range(Duration::from_secs(1), direction.straggle_most);
             }
             self.schedule(delay, Event::Arrive { from, to, bytes });
+        }
+    }
+
+    /// From now on all paths are good.
+    pub(super) fn heal(&mut self) {
+        for path in &mut self.paths {
+            *path = (Direction::good(&mut self.dice), Direction::good(&mut self.dice));
         }
     }
 

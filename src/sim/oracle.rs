@@ -83,6 +83,7 @@ enum End {
 
 #[derive(Clone, Debug)]
 struct Call {
+    made: Truth,
     request: Request,
     method: Method,
     clock: Clock,
@@ -111,8 +112,8 @@ pub(super) struct Oracle {
     /// Identities of which somebody was told that they never run.
     never: BTreeSet<Identity>,
     violation: Option<Violation>,
-    /// In a fair world every call ends Ok.
-    pub fair: bool,
+    /// Calls made from then on must end Ok; `None` in a world that is not fair.
+    pub fair_from: Option<Truth>,
     /// How the calls ended.
     pub ends: Ends,
 }
@@ -186,6 +187,7 @@ impl Oracle {
     /// A client is about to make a call; gives its tag.
     pub(super) fn called(
         &mut self,
+        made: Truth,
         method: Method,
         clock: Clock,
         deadline: Time,
@@ -193,7 +195,7 @@ impl Oracle {
     ) -> Request {
         let request = Request { tag: self.calls.len() as u64, ..request };
         let (runs, end) = (Vec::new(), End::Open);
-        self.calls.push(Call { request, method, clock, deadline, runs, end });
+        self.calls.push(Call { made, request, method, clock, deadline, runs, end });
         self.ends.calls += 1;
         request
     }
@@ -288,7 +290,7 @@ impl Oracle {
         };
         let issues = result.as_ref().map_or_else(|error| error.issues, |reply| reply.issues);
         self.ends.reissued += u64::from(issues > 1);
-        if self.fair && !matches!(end, End::Ok { .. }) {
+        if self.fair_from.is_some_and(|from| call.made >= from) && !matches!(end, End::Ok { .. }) {
             let detail = format!("call {tag} of {:?} ended {result:?}", call.method);
             self.broken(Promise::FairWorldIsOk, at, detail);
         }

@@ -63,6 +63,9 @@ pub enum Kind {
     Fair,
     /// Anything may happen.
     Hostile,
+    /// Anything may happen for a while; then all is well, and from then on every new call must end
+    /// Ok: whatever happened, nobody is stuck.
+    Healing,
 }
 
 /// One direction of a client's path.
@@ -137,6 +140,8 @@ pub(super) struct Plan {
     pub paths: Vec<(Direction, Direction)>,
     /// Per client.
     pub work: Vec<Workload>,
+    /// When all becomes well; `None` for never.
+    pub heals: Option<Duration>,
     /// A rule that the cores do not keep.
     pub dropped: Option<Rule>,
     /// Rate errors in parts per million: the server's, then each client's.
@@ -149,7 +154,7 @@ impl Plan {
         let dice = &mut Dice::new(seed, "plan");
         let clients = u32::try_from(dice.range(1, 6)).unwrap_or(1);
         let server = match kind {
-            Kind::Fair => ServerConfig::default(),
+            Kind::Fair | Kind::Healing => ServerConfig::default(),
             Kind::Hostile => hostile_server(dice),
         };
         let fortune = match kind {
@@ -161,6 +166,11 @@ impl Plan {
                 hand_over_most: Duration::from_micros(100),
                 refused_hint: 0.0,
             },
+            Kind::Healing => Fortune {
+                workers: 64,
+                hand_over_most: Duration::from_micros(100),
+                ..hostile_fortune(dice)
+            },
             Kind::Hostile => hostile_fortune(dice),
         };
         let paths: Vec<_> = (0..clients).map(|_| path(dice, kind)).collect();
@@ -168,8 +178,12 @@ impl Plan {
         let calls = calls / clients;
         let work =
             paths.iter().map(|path| workload(dice, kind, rtt(path), longest, calls)).collect();
+        let heals = match kind {
+            Kind::Healing => Some(dice.log_range(Duration::from_secs(1), Duration::from_secs(900))),
+            Kind::Fair | Kind::Hostile => None,
+        };
         let errors_ppm = (0..=clients).map(|_| error_ppm(dice)).collect();
-        Self { kind, server, fortune, paths, work, dropped: None, errors_ppm }
+        Self { kind, server, fortune, paths, work, heals, dropped: None, errors_ppm }
     }
 }
 
@@ -188,7 +202,7 @@ fn path(dice: &mut Dice, kind: Kind) -> (Direction, Direction) {
 fn direction(dice: &mut Dice, kind: Kind) -> Direction {
     let (worst, slowest) = match kind {
         Kind::Fair => (0.1, Duration::from_millis(40)),
-        Kind::Hostile => (0.9, Duration::from_secs(2)),
+        Kind::Hostile | Kind::Healing => (0.9, Duration::from_secs(2)),
     };
     let delay = dice.log_range(Duration::from_micros(20), slowest);
     let faults = Faults {
@@ -201,10 +215,41 @@ fn direction(dice: &mut Dice, kind: Kind) -> Direction {
     };
     let straggle = match kind {
         Kind::Fair => 0.0,
-        Kind::Hostile => dice.rate(0.3),
+        Kind::Hostile | Kind::Healing => dice.rate(0.3),
     };
-    let straggle_most = dice.log_range(Duration::from_secs(2), Duration::from_secs(3000));
+    let longest = Duration::from_secs(if kind == Kind::Healing { 5 } else { 3000 });
+    let straggle_most = dice.log_range(Duration::from_secs(2), longest);
     Direction { faults, straggle, straggle_most }
+}
+
+impl Direction {
+    /// A good path.
+    pub(super) fn good(dice: &mut Dice) -> Self {
+        let delay = dice.log_range(Duration::from_micros(20), Duration::from_millis(40));
+        let duplicate = dice.rate(0.2);
+        let faults = Faults { duplicate, delay, jitter: delay / 4, ..Faults::NONE };
+        Self { faults, straggle: 0.0, straggle_most: Duration::ZERO }
+    }
+}
+
+impl Workload {
+    /// The same client when all is well: it makes a few more calls, with time enough.
+    pub(super) fn healed(self) -> Self {
+        Self {
+            calls: 40,
+            think_most: Duration::from_secs(20),
+            think: 0.1,
+            timeout: (Duration::from_secs(20), Duration::from_secs(50)),
+            methods: vec![Method::Count, Method::Work, Method::Read],
+            service_most: Duration::from_millis(500),
+            cancel: 0.0,
+            inquire: 0.0,
+            unsent: 0.0,
+            misfortune: None,
+            retry: true,
+            ..self
+        }
+    }
 }
 
 /// How long a round trip takes on a good day.
@@ -230,7 +275,7 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             misfortune: None,
             retry: true,
         },
-        Kind::Hostile => Workload {
+        Kind::Hostile | Kind::Healing => Workload {
             calls,
             at_a_time,
             think_most: dice.log_range(Duration::from_millis(1), Duration::from_secs(2000)),

@@ -79,6 +79,9 @@ impl ServerHost {
 
     /// Starts a new life, and fixes when it falls.
     pub(super) fn rise(&mut self, net: &mut Net) {
+        if self.process.is_some() {
+            return;
+        }
         self.life += 1;
         let now = self.clock.read(net.now);
         let seed = net.dice.seed();
@@ -107,9 +110,26 @@ impl ServerHost {
         }
     }
 
+    /// From now on it does not fall; if it is down or drains, it is started again now.
+    pub(super) fn heal(&mut self, net: &mut Net) {
+        self.fortune.crash = None;
+        self.stalled_until = net.now;
+        if self.process.as_ref().is_none_or(|process| process.server.is_draining()) {
+            self.process = None;
+            self.rise(net);
+        }
+        if let Some(process) = &mut self.process {
+            process.timer = None;
+        }
+        self.settle(net);
+    }
+
     /// Drains, if it is that kind, or dies at once.
     pub(super) fn fall(&mut self, net: &mut Net) {
         let (now, life) = (self.clock.read(net.now), self.life);
+        if self.fortune.crash.is_none() {
+            return;
+        }
         if net.dice.chance(0.3) {
             // Not dead, only stopped for a while.
             self.stalled_until = net.now + net.hand_over(self.fortune.down_most);

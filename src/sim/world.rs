@@ -1,9 +1,10 @@
 //! A whole world: a server, its clients, those who ask about calls, and one queue of events.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::client_host::ClientHost;
-use super::clock::Clock;
+use super::clock::{Clock, Truth};
 use super::inquiry_host::InquiryHost;
 use super::net::{Event, Net, Owner, Traffic};
 use super::oracle::{Ends, Promise, Violation};
@@ -13,6 +14,10 @@ use crate::core::Time;
 
 /// Events after which a world is held never to end.
 const EVENTS_MAX: u64 = 50_000_000;
+
+/// So long after all has become well, what happened before may still show: a client that has heard
+/// of the server's last life a moment ago does not ping before it calls.
+const HEALS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a world was like, for those who look whether it was worth simulating.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +80,8 @@ pub(super) struct World {
     server: ServerHost,
     clients: Vec<ClientHost>,
     inquiries: Vec<InquiryHost>,
+    /// All will become well, but not yet.
+    heals: bool,
     events: u64,
 }
 
@@ -83,7 +90,10 @@ impl World {
     pub(super) fn new(seed: u64, plan: Plan) -> Self {
         let mut net = Net::new(Dice::new(seed, "world"), plan.paths);
         net.dropped = plan.dropped;
-        net.oracle.fair = plan.kind == Kind::Fair;
+        net.oracle.fair_from = (plan.kind == Kind::Fair).then_some(Truth(0));
+        if let Some(after) = plan.heals {
+            net.schedule(after, Event::Heal);
+        }
         let mut clocks = plan.errors_ppm.into_iter().map(|error_ppm| {
             let start = Time::from_micros(1_000_000 + u64::from(error_ppm.unsigned_abs()) * 77_777);
             Clock { start, error_ppm }
@@ -97,7 +107,7 @@ impl World {
             .enumerate()
             .map(|(index, work)| ClientHost::new(&mut net, index, work, clock()))
             .collect();
-        Self { net, server, clients, inquiries: Vec::new(), events: 0 }
+        Self { net, server, clients, inquiries: Vec::new(), heals: plan.heals.is_some(), events: 0 }
     }
 
     /// Lets the world run until every call has ended, nothing is under way and nothing runs.
@@ -129,6 +139,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         self.net.is_dry()
+            && !self.heals
             && self.clients.iter().all(ClientHost::is_done)
             && self.inquiries.iter().all(InquiryHost::is_done)
     }
@@ -195,6 +206,13 @@ impl World {
                 }
             }
             Event::Misfortune(n) => self.misfortune(n),
+            Event::Heal => {
+                self.heals = false;
+                net.heal();
+                net.oracle.fair_from = Some(net.now + HEALS_WITHIN);
+                self.server.heal(net);
+                self.clients.iter_mut().for_each(|client| client.heal(net));
+            }
         }
     }
 

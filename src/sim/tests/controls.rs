@@ -10,6 +10,7 @@ use super::stage::Stage;
 use crate::core::Rule;
 use crate::core::client::{Asked, ClientConfig, Fate};
 use crate::core::server::ServerConfig;
+use crate::sim::clock::Truth;
 use crate::sim::oracle::{Promise, Violation};
 use crate::sim::work::Method;
 use crate::wire::Kind;
@@ -173,7 +174,7 @@ fn every_hello_ack_mints_a_new_session() {
 fn proofs_travel_until_answered_from_inside() {
     let scenario = |rule| {
         let mut stage = Stage::new(rule);
-        stage.oracle.fair = true;
+        stage.oracle.fair_from = Some(Truth(0));
         stage.call(0, Method::Count, s(30));
         stage.exchange_only(|held| held.kind() != Kind::Request);
         stage.lose_all();

@@ -182,7 +182,7 @@ impl Stage {
     ) -> u64 {
         let deadline = self.now + timeout;
         let request = Request { tag: 0, service: Duration::ZERO, reply_len: 20 };
-        let request = self.oracle.called(method, CLOCK, deadline, request);
+        let request = self.oracle.called(self.at(), method, CLOCK, deadline, request);
         self.requests.push((method, request));
         let call = NewCall {
             method: method.id(),

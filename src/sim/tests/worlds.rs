@@ -82,6 +82,11 @@ const ALL: [Rule; 19] = [
     Rule::TokenKeepsOpen,
 ];
 
+#[test]
+fn whatever_happened_nobody_is_stuck() {
+    worlds(Kind::Healing, 500);
+}
+
 /// How many of the worlds notice that a rule is dropped, for each rule.
 #[test]
 #[ignore = "a measure of the simulator's strength, for those who change it"]
