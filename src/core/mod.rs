@@ -7,10 +7,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod client;
+pub mod fault;
 mod outcome;
 mod prf;
 mod rtt;
 mod rules;
+pub mod server;
 mod time;
 mod token;
 mod uncompared;
