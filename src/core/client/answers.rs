@@ -12,7 +12,8 @@ use super::handshake::same_place;
 use super::{CallHandle, Client};
 use crate::core::Time;
 use crate::wire::{
-    CallId, Code, Datagram, Epoch, FromServer, PathProof, SessionId, SlotState, parse_from_server,
+    CallId, Code, Datagram, Epoch, Flags, FromServer, PathProof, SessionId, SlotState,
+    parse_from_server,
 };
 
 /// The ids, clock and attempt that every answer within a session has.
@@ -48,9 +49,14 @@ impl Client {
             FromServer::HelloAck { session, nonce, clock, ack } => {
                 self.on_hello_ack(now, from, attempt, session, (nonce, clock), &ack)
             }
-            FromServer::Reply { session, call, clock, hold_us, status, body, .. } => {
+            FromServer::Reply {
+                session, call, clock, hold_us, status, flags, cell, body, ..
+            } => {
                 let answer = answer(session, call, clock, Some(hold_us));
-                if self.admit(now, from, &answer, None) {
+                if !flags.contains(Flags::WHOLE) || cell != 0 {
+                    // A part of a longer reply, which nothing here has asked for.
+                    self.counters.dropped_foreign += 1;
+                } else if self.admit(now, from, &answer, None) {
                     self.on_reply(now, &answer, status, body);
                 }
             }

@@ -117,10 +117,9 @@ impl Flow {
         self.factor
     }
 
-    /// Whether there is room for a copy; `own` counts the copy of the same call that is still in
-    /// flight, because a retransmission never waits for itself.
-    pub(super) fn has_room(&self, own: bool) -> bool {
-        self.in_flight.saturating_sub(u32::from(own)) < self.window
+    /// Whether there is room for a copy.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < self.window
     }
 
     /// A copy went out.
@@ -225,7 +224,7 @@ mod tests {
     fn window_grows_by_one_with_each_answer_and_stops_at_the_slots() {
         let mut flow = flow();
         for _ in 0..200 {
-            while flow.has_room(false) {
+            while flow.has_room() {
                 flow.sent();
             }
             flow.heard(at(1));
