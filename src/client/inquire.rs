@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::link::Link;
 use super::observe::Observation;
 use crate::core::CallToken;
-use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
+use crate::core::client::{Asked, Fate, Inquiry};
 use crate::core::fault::Faults;
 use crate::net;
 
@@ -30,7 +30,7 @@ pub fn inquire(
     let mut link = Link::new(faults, &seed, observer)?;
     let now = link.now();
     let deadline = now + timeout;
-    let mut inquiry = Inquiry::new(&ClientConfig::default(), *token, what, now, deadline, seed);
+    let mut inquiry = Inquiry::new(now, *token, what, deadline, seed);
     loop {
         if let Some(fate) = inquiry.fate() {
             return Ok(fate.clone());
