@@ -28,6 +28,7 @@ from typing import Callable, Dict, Iterator, Optional, Tuple
 
 # 3.1: magic, version, kind, CRC, session, call, clock, word, cell, attempt, code, flags, options
 HEADER = struct.Struct(">HBBIQQQQIBBBB")
+HELLO_ACK_BODY = struct.Struct(">QIQIQIIIHBBIIQ16s")  # 4.4
 MAGIC, VERSION, HELLO_LEN = 0x5552, 1, 128
 HELLO, REQUEST, CLOSE = 0x01, 0x02, 0x07
 HELLO_ACK, REPLY, PROGRESS, REFUSED, CHALLENGE = 0x81, 0x82, 0x83, 0x84, 0x85
@@ -122,8 +123,6 @@ def parse(data: bytes) -> Optional[Datagram]:
         return None
     if (kind == REPLY and datagram.flags & WHOLE != WHOLE) or (body and not has_body):
         return None
-    if datagram.flags & PROMISE and datagram.code < 16:  # R-5.3: no promise at all
-        return None
     return datagram
 
 
@@ -133,7 +132,7 @@ class Session:
     def __init__(self, ack: Datagram, received: int) -> None:
         """Raises ValueError (or struct.error) for one that must not be used (R-4.9)."""
         (self.epoch, self.minted, birth, issued, path, self.window, deadline, lease, longest,
-         version, _, self.longest_request, _, _) = struct.unpack_from(">QIQIQIIIHBBIIQ", ack.body)  # fmt: skip
+         version, _, self.longest_request, *_) = HELLO_ACK_BODY.unpack_from(ack.body)  # fmt: skip
         if version != VERSION or self.window < 2 or lease <= 60_000 or longest < HELLO_LEN:
             raise ValueError("limits out of range")
         self.id, self.longest_deadline, self.lease = ack.session, deadline * 1000, lease * 1000
@@ -246,7 +245,7 @@ class Client:
     def _refused(self, session: Session, answer: Datagram, first: int) -> Optional[Tuple[int, str]]:
         """Ends the call, or says why it goes on, if that is worth saying (5.3, 11.3)."""
         name, status = REASONS.get(answer.code, (f"reason {answer.code}", 14))
-        if answer.flags & PROMISE:
+        if answer.flags & PROMISE and answer.code not in range(1, 8):  # R-5.3
             if answer.code == DRAINING:
                 self._session = None
             raise NotExecuted(status, f"{name}: the server has promised never to run it")
@@ -346,7 +345,7 @@ class Client:
         held = {REPLY: answer.word >> 32, PROGRESS: answer.word >> 32, REFUSED: answer.cell}
         hold = held.get(answer.kind, 0)
         rtt = received - self._sent.get(answer.attempt, received + 1) - hold
-        if rtt < 0 or hold == 0xFFFFFFFF:
+        if rtt < hold // 1000 or hold == 0xFFFFFFFF:
             return
         if self._srtt < 0:
             self._srtt, self._rttvar = rtt, rtt / 2
