@@ -25,8 +25,11 @@ fn received_family_adds_up() {
     assert_eq!(bench.server.counters().datagrams(), 7);
 }
 
+/// Kind, call, expiry, body, whose session and with which proofs, where to damage which bits.
+type Anything = (u8, u64, u64, Vec<u8>, u8, Option<(usize, u8)>);
+
 /// A datagram of a client, perhaps with proofs of the peer, perhaps damaged.
-fn anything() -> impl Strategy<Value = (u8, u64, u64, Vec<u8>, u8, Option<(usize, u8)>)> {
+fn anything() -> impl Strategy<Value = Anything> {
     let body = proptest::collection::vec(any::<u8>(), 0..200);
     let damage = proptest::option::weighted(0.2, (0usize..300, 1u8..));
     (0u8..9, 0u64..20, 0u64..70_000_000, body, 0u8..4, damage)

@@ -45,7 +45,7 @@ fn fence_in_every_state() {
     for (state, expected) in cases {
         let (mut bench, peer) = in_state(state);
         let runs = bench.runs(&peer, 8);
-        assert_eq!(bench.fence(&peer, 8), [expected.clone()], "{state}");
+        assert_eq!(bench.fence(&peer, 8), std::slice::from_ref(&expected), "{state}");
         bench.pass(10_000);
         assert_eq!(bench.fence(&peer, 8), [expected], "{state}, again");
         // Whatever comes later, nothing starts.
@@ -71,7 +71,7 @@ fn status_in_every_state_records_nothing() {
     ];
     for (state, expected) in cases {
         let (mut bench, peer) = in_state(state);
-        assert_eq!(bench.status(&peer, 8), [expected.clone()], "{state}");
+        assert_eq!(bench.status(&peer, 8), std::slice::from_ref(&expected), "{state}");
         bench.pass(10_000);
         assert_eq!(bench.status(&peer, 8), [expected], "{state}, again");
         if matches!(state, "empty" | "below") {

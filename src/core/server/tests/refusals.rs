@@ -18,7 +18,8 @@ fn stays_refused(bench: &mut Bench, peer: &Peer, call: u64, again: FromClient<'_
 #[test]
 fn duplicate_of_a_call_refused_for_itself_is_refused_again() {
     let whole = |peer: &Peer| request(peer, 4, QUICK, b"x", 10 * SECOND, Proofs::default());
-    let cases: [(Reason, fn(&mut FromClient<'_>)); 6] = [
+    type Spoil = fn(&mut FromClient<'_>);
+    let cases: [(Reason, Spoil); 6] = [
         (Reason::Expired, |r| {
             if let FromClient::Request { expiry, .. } = r {
                 *expiry = 0;

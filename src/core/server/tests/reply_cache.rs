@@ -14,7 +14,7 @@ fn older_new_same_while_running_same_when_done_next() {
     assert_eq!(bench.request(&peer, 12, QUICK, b"twelve"), []);
     // Same again while running.
     let running = Said::Progress(SlotState::Running);
-    assert_eq!(bench.request(&peer, 12, QUICK, b"twelve"), [running.clone()]);
+    assert_eq!(bench.request(&peer, 12, QUICK, b"twelve"), std::slice::from_ref(&running));
     bench.pass(4_999);
     assert_eq!(bench.request(&peer, 12, QUICK, b"twelve"), [], "PROGRESS within 5 ms");
     bench.pass(1);
