@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::link::Link;
-use super::observe::Observation;
+use super::observe::Observer;
 use crate::core::CallToken;
 use crate::core::client::{Asked, Fate, Inquiry};
 use crate::core::fault::Faults;
@@ -24,7 +24,7 @@ pub fn inquire(
     what: Asked,
     timeout: Duration,
     faults: Faults,
-    observer: Option<Box<dyn FnMut(&Observation<'_>) + Send>>,
+    observer: Option<Observer>,
 ) -> io::Result<Fate> {
     let seed = net::seed()?;
     let mut link = Link::new(faults, &seed, observer)?;

@@ -249,14 +249,14 @@ impl Client {
     }
 
     fn on_challenge(&mut self, answer: &Answer, path: PathProof) {
-        if let Some(session) = self.sessions.get_mut(&answer.session) {
-            session.challenged(path);
-        }
+        let session = self.sessions.get_mut(&answer.session);
+        let newer = session.is_some_and(|session| session.challenged(path));
         if let Some(handle) = self.find_call(answer) {
             self.counters.used += 1;
             self.leave_flight(handle);
             if let Some(call) = self.calls.get_mut(&handle)
                 && let Phase::Issued(issue) = &mut call.phase
+                && newer
                 && issue.challenged != Some(path)
             {
                 issue.challenged = Some(path);
@@ -265,7 +265,9 @@ impl Client {
             self.arm(handle);
         } else if let Some(ping) = self.find_ping(answer.session, answer.call) {
             self.counters.used += 1;
-            self.challenge_ping(ping, path);
+            if newer {
+                self.challenge_ping(ping, path);
+            }
         } else {
             self.counters.dropped_late += 1;
         }
