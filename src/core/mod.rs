@@ -23,6 +23,6 @@ pub(crate) use prf::{Key, Prf};
 pub(crate) use rtt::RttEstimator;
 pub(crate) use rules::{Rule, Rules};
 pub use time::Time;
-pub(crate) use time::{micros, micros_u32};
+pub(crate) use time::micros;
 pub use token::{CallToken, TokenError};
 pub(crate) use uncompared::Uncompared;

@@ -14,6 +14,9 @@ impl Client {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
+        if !matches!(call.phase, Phase::Issued(_)) {
+            return;
+        }
         let Phase::Issued(issue) = std::mem::replace(&mut call.phase, Phase::Waiting) else {
             return;
         };
@@ -125,18 +128,18 @@ impl Client {
                 self.end_unissued(now, handle, unsent_code, text);
             }
             Phase::Issued(issue) => {
-                let heard = if issue.progress.is_some() {
-                    "the server said that the call was in progress, but not how it ended"
-                } else {
-                    "no answer"
-                };
                 let server = self.server_of(issue.session);
+                let heard = if issue.progress.is_some() {
+                    format!("{server} said that the call was in progress, not how it ended")
+                } else {
+                    format!("no answer from {server}")
+                };
                 let (code, asked) = if call.cancelled {
-                    (Code::Cancelled, ", cancellation not confirmed")
+                    (Code::Cancelled, "; cancellation not confirmed")
                 } else {
                     (Code::DeadlineExceeded, "")
                 };
-                let text = format!("deadline exceeded: {heard} from {server}{asked}");
+                let text = format!("deadline exceeded: {heard}{asked}");
                 self.end_with(now, handle, code, text, Outcome::Unknown);
             }
             Phase::Waiting | Phase::Paused(_) => {
@@ -169,7 +172,7 @@ impl Client {
                 );
                 return (Code::DeadlineExceeded, text);
             }
-            if !self.is_idle(now, session.id)
+            if !self.is_unheard(now, session.id)
                 && let Some(flow) = self.flows.get(&session.server)
             {
                 let text = format!(
