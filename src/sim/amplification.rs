@@ -17,27 +17,19 @@ use crate::wire::{
 /// issue time is rounded down to whole seconds, is not granted: PROTOCOL counts from the rounded.
 const PATH_LIFE_US: u64 = 60_000_000;
 
-/// What may still be answered to the last datagram that came.
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    from: SocketAddr,
-    length: usize,
-    answered: bool,
-}
-
 /// The watch on one life of a server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Amplification {
     issued: BTreeMap<(SocketAddr, SessionId), Vec<PathProof>>,
     proved: BTreeSet<(SocketAddr, SessionId)>,
-    allowance: Option<Allowance>,
+    /// The lengths of what came from each address and may still be answered.
+    owed: BTreeMap<SocketAddr, Vec<usize>>,
 }
 
 impl Amplification {
     /// The server is about to be given a datagram; `clock` is the server's.
     pub(super) fn received(&mut self, from: SocketAddr, clock: u64, datagram: &[u8]) {
-        let length = datagram.len();
-        self.allowance = Some(Allowance { from, length, answered: false });
+        self.owed.entry(from).or_default().push(datagram.len());
         let Ok(Datagram { message, .. }) = parse_from_client(datagram) else { return };
         let Some((session, Proofs { path: Some(path), .. })) = proofs(&message) else { return };
         let fresh = u64::from(path.issued) * 1_000_000 + PATH_LIFE_US >= clock;
@@ -47,9 +39,10 @@ impl Amplification {
         }
     }
 
-    /// What came is dealt with: from now on nothing is owed to an unproved address.
+    /// What came is dealt with, and the server has nothing more to send: from now on nothing is
+    /// owed to any address.
     pub(super) fn turn_over(&mut self) {
-        self.allowance = None;
+        self.owed.clear();
     }
 
     /// The server sends a datagram.
@@ -80,13 +73,16 @@ impl Amplification {
             return Ok(());
         }
         let length = datagram.len();
-        match &mut self.allowance {
-            Some(one) if one.from == to && !one.answered && length <= one.length => {
-                one.answered = true;
+        let owed = self.owed.entry(to).or_default();
+        // The shortest that is long enough: the longer ones may be needed for others.
+        let best = (0..owed.len()).filter(|&n| owed[n] >= length).min_by_key(|&n| owed[n]);
+        match best {
+            Some(best) => {
+                owed.swap_remove(best);
                 Ok(())
             }
-            other => Err(format!(
-                "{length} bytes to the unproved {to}, owed {other:?}: {:?}",
+            None => Err(format!(
+                "{length} bytes to the unproved {to}, owed {owed:?}: {:?}",
                 parsed.message
             )),
         }

@@ -39,6 +39,8 @@ pub(super) struct ClientHost {
     remaining: u32,
     open: BTreeMap<CallHandle, u64>,
     suspended_until: Truth,
+    /// The socket takes nothing until then.
+    blocked_until: Truth,
     timer: Option<Truth>,
     closed: bool,
     out: Vec<u8>,
@@ -66,6 +68,7 @@ impl ClientHost {
             work,
             open: BTreeMap::new(),
             suspended_until: Truth(0),
+            blocked_until: Truth(0),
             timer: None,
             closed: false,
             out: Vec::new(),
@@ -109,7 +112,7 @@ impl ClientHost {
             body: request.to_body(length),
             deadline,
             no_side_effects: method.has_no_side_effects(),
-            retry: None,
+            retry: Some(self.work.retry),
         };
         let handle = self.client.call(now, call);
         self.open.insert(handle, request.tag);
@@ -265,6 +268,35 @@ impl ClientHost {
             self.closed = true;
             self.client.close(now);
         }
+        if net.now >= self.blocked_until && net.dice.chance(self.work.blocked) {
+            let span = net.dice.log_range(Duration::from_micros(50), Duration::from_secs(3));
+            self.blocked_until = net.now + span;
+            net.schedule(span, Event::Writable(self.owner()));
+        }
+        if net.now >= self.blocked_until {
+            self.transmit(net);
+            self.drain_events(net);
+        }
+        if let Some(local) = self.client.poll_timeout() {
+            let at = self.clock.when(local).max(net.now);
+            if self.timer.is_none_or(|timer| at < timer) {
+                self.timer = Some(at);
+                net.schedule_at(at, Event::Timer(self.owner()));
+            }
+        }
+    }
+
+    /// The socket takes datagrams again.
+    pub(super) fn writable(&mut self, net: &mut Net) {
+        let event = Event::Writable(self.owner());
+        if net.now >= self.blocked_until && !self.sleeps(net, event) {
+            self.settle(net);
+        }
+    }
+
+    /// Sends all that is to be sent.
+    fn transmit(&mut self, net: &mut Net) {
+        let now = self.clock.read(net.now);
         self.out.clear();
         while let Some(transmit) = self.client.poll_transmit(now, &mut self.out) {
             let (size, to) = (transmit.size, transmit.remote);
@@ -281,14 +313,6 @@ impl ClientHost {
                 }
             }
             self.out.clear();
-        }
-        self.drain_events(net);
-        if let Some(local) = self.client.poll_timeout() {
-            let at = self.clock.when(local).max(net.now);
-            if self.timer.is_none_or(|timer| at < timer) {
-                self.timer = Some(at);
-                net.schedule_at(at, Event::Timer(self.owner()));
-            }
         }
     }
 

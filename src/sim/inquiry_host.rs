@@ -8,7 +8,7 @@ use super::net::{Event, Net, Owner};
 use super::server_host::ServerHost;
 #[cfg(test)]
 use crate::core::Rules;
-use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
+use crate::core::client::{Asked, Fate, Inquiry};
 use crate::core::server::CallKey;
 use crate::core::{CallToken, Time};
 
@@ -81,10 +81,9 @@ impl InquiryHost {
         let now = self.clock.read(net.now);
         if self.inquiry.is_none() && net.now >= self.begins {
             let (deadline, seed) = (now + self.patience, net.dice.seed());
-            let config = ClientConfig::default();
             let asked = self.asked;
             #[allow(unused_mut)]
-            let mut inquiry = Inquiry::new(&config, self.token, asked, now, deadline, seed);
+            let mut inquiry = Inquiry::new(now, self.token, asked, deadline, seed);
             #[cfg(test)]
             net.dropped.into_iter().for_each(|rule| inquiry.set_rules(Rules::dropping(rule)));
             self.inquiry = Some(inquiry);
@@ -106,7 +105,7 @@ impl InquiryHost {
             net.send(self.path, true, self.address, transmit.remote, datagram);
             self.out.clear();
         }
-        if let Some(fate) = inquiry.fate().cloned() {
+        if let Some(fate) = inquiry.fate() {
             if !self.done {
                 self.done = true;
                 judge(net, server, self.token, &fate);

@@ -51,6 +51,8 @@ pub(super) enum Event {
     },
     /// Somebody's timer.
     Timer(Owner),
+    /// Somebody's socket takes datagrams again.
+    Writable(Owner),
     /// A worker starts what it claimed.
     WorkerStarts {
         /// The life of the server that claimed it.
@@ -103,7 +105,13 @@ pub(super) enum Event {
 impl Event {
     /// True if the world is not over before it has happened.
     fn is_live(&self) -> bool {
-        matches!(self, Self::Arrive { .. } | Self::WorkerStarts { .. } | Self::WorkerEnds { .. })
+        matches!(
+            self,
+            Self::Arrive { .. }
+                | Self::Writable(_)
+                | Self::WorkerStarts { .. }
+                | Self::WorkerEnds { .. }
+        )
     }
 }
 

@@ -22,7 +22,7 @@ impl Dice {
 
     /// True with this probability.
     pub(super) fn chance(&mut self, probability: f64) -> bool {
-        self.0.chance(probability)
+        probability > 0.0 && self.0.unit() < probability
     }
 
     /// Uniform from `low` to `high`, both included.
@@ -102,6 +102,8 @@ pub(super) struct Workload {
     pub inquire: f64,
     /// Probability that the kernel takes a datagram not.
     pub unsent: f64,
+    /// Probability that after some input the socket takes nothing for a while.
+    pub blocked: f64,
     /// Whether the client closes its sessions at its end.
     pub close: bool,
     /// Mean time between two misfortunes of this client; `None` for none.
@@ -125,6 +127,8 @@ pub(super) struct Fortune {
     pub hand_over_most: Duration,
     /// Probability that a client hears at once that nobody listens.
     pub refused_hint: f64,
+    /// Probability that after some input the socket takes nothing for a while.
+    pub blocked: f64,
 }
 
 /// All of a world.
@@ -165,6 +169,7 @@ impl Plan {
                 workers: 64,
                 hand_over_most: Duration::from_micros(100),
                 refused_hint: 0.0,
+                blocked: 0.0,
             },
             Kind::Healing => Fortune {
                 workers: 64,
@@ -245,6 +250,7 @@ impl Workload {
             cancel: 0.0,
             inquire: 0.0,
             unsent: 0.0,
+            blocked: 0.0,
             misfortune: None,
             retry: true,
             ..self
@@ -271,6 +277,7 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             cancel: 0.0,
             inquire: 0.0,
             unsent: 0.0,
+            blocked: 0.0,
             close: dice.chance(0.5),
             misfortune: None,
             retry: true,
@@ -286,6 +293,7 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             cancel: dice.rate(0.5),
             inquire: dice.rate(0.2),
             unsent: dice.rate(0.5),
+            blocked: dice.rate(0.2),
             close: dice.chance(0.7),
             misfortune: dice
                 .chance(0.6)
@@ -352,5 +360,6 @@ fn hostile_fortune(dice: &mut Dice) -> Fortune {
         workers: dice.pick(&[1, 2, 8, 64]),
         hand_over_most: dice.log_range(Duration::from_micros(1), Duration::from_secs(5)),
         refused_hint: dice.pick(&[0.0, 0.5, 1.0]),
+        blocked: dice.rate(0.2),
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct ServerHost {
     life: u32,
     lives: BTreeMap<Epoch, u32>,
     jobs: u64,
+    /// The socket takes nothing until then.
+    blocked_until: Truth,
     /// It is stopped until then: nothing that arrives is looked at.
     stalled_until: Truth,
     out: Vec<u8>,
@@ -65,6 +67,7 @@ impl ServerHost {
             life: 0,
             lives: BTreeMap::new(),
             jobs: 0,
+            blocked_until: Truth(0),
             stalled_until: Truth(0),
             out: Vec::new(),
         };
@@ -113,6 +116,7 @@ impl ServerHost {
     /// From now on it does not fall; if it is down or drains, it is started again now.
     pub(super) fn heal(&mut self, net: &mut Net) {
         self.fortune.crash = None;
+        self.fortune.blocked = 0.0;
         self.stalled_until = net.now;
         if self.process.as_ref().is_none_or(|process| process.server.is_draining()) {
             self.process = None;
@@ -185,9 +189,6 @@ impl ServerHost {
             }
         }
         self.settle(net);
-        if let Some(process) = &mut self.process {
-            process.watch.turn_over();
-        }
     }
 
     /// Its timer has gone off.
@@ -270,6 +271,36 @@ impl ServerHost {
                 work.cancelled = true;
             }
         }
+        if net.now >= self.blocked_until && net.dice.chance(self.fortune.blocked) {
+            let span = net.dice.log_range(Duration::from_micros(50), Duration::from_secs(3));
+            self.blocked_until = net.now + span;
+            net.schedule(span, Event::Writable(Owner::Server));
+        }
+        if net.now >= self.blocked_until {
+            self.transmit(net);
+        }
+        self.check(net);
+        let Some(process) = &mut self.process else { return };
+        if let Some(local) = process.server.poll_timeout() {
+            let at = self.clock.when(local).max(net.now);
+            if process.timer.is_none_or(|timer| at < timer) {
+                process.timer = Some(at);
+                net.schedule_at(at, Event::Timer(Owner::Server));
+            }
+        }
+    }
+
+    /// The socket takes datagrams again.
+    pub(super) fn writable(&mut self, net: &mut Net) {
+        if net.now >= self.blocked_until {
+            self.settle(net);
+        }
+    }
+
+    /// Sends all that is to be sent.
+    fn transmit(&mut self, net: &mut Net) {
+        let now = self.clock.read(net.now);
+        let Some(process) = &mut self.process else { return };
         self.out.clear();
         while let Some(transmit) = process.server.poll_transmit(now, &mut self.out) {
             let (to, size) = (transmit.route.remote, transmit.size);
@@ -284,6 +315,12 @@ impl ServerHost {
             }
             self.out.clear();
         }
+        process.watch.turn_over();
+    }
+
+    /// What must hold at any time.
+    fn check(&mut self, net: &mut Net) {
+        let Some(process) = &mut self.process else { return };
         let bound = self.config.record_memory + self.config.reply_memory;
         if process.server.memory() > bound {
             let detail = format!("{} bytes of {bound}", process.server.memory());
@@ -293,13 +330,6 @@ impl ServerHost {
         if counted != process.received {
             let detail = format!("{counted} counted of {} received", process.received);
             net.oracle.broken(Promise::CountersAddUp, net.now, detail);
-        }
-        if let Some(local) = process.server.poll_timeout() {
-            let at = self.clock.when(local).max(net.now);
-            if process.timer.is_none_or(|timer| at < timer) {
-                process.timer = Some(at);
-                net.schedule_at(at, Event::Timer(Owner::Server));
-            }
         }
     }
 }

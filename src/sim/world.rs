@@ -187,6 +187,11 @@ impl World {
                 let inquiry = self.inquiries.get_mut(n);
                 inquiry.into_iter().for_each(|inquiry| inquiry.timer(net, &self.server));
             }
+            Event::Writable(Owner::Server) => self.server.writable(net),
+            Event::Writable(Owner::Client(n)) => {
+                self.clients.get_mut(n).into_iter().for_each(|client| client.writable(net));
+            }
+            Event::Writable(Owner::Inquiry(_)) => {}
             Event::WorkerStarts { life, job } => self.server.worker_starts(net, life, job),
             Event::WorkerEnds { life, job } => self.server.worker_ends(net, life, job),
             Event::ServerFalls => self.server.fall(net),

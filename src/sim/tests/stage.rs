@@ -503,8 +503,7 @@ impl Stage {
         let address = self.new_address();
         let deadline = self.now + Duration::from_secs(1);
         let seed = Seed::from_number(u64::from(self.addresses));
-        let mut inquiry =
-            Inquiry::new(&ClientConfig::default(), token, asked, self.now, deadline, seed);
+        let mut inquiry = Inquiry::new(self.now, token, asked, deadline, seed);
         inquiry.set_rules(self.rules);
         let mut out = Vec::new();
         let fate = loop {
@@ -526,7 +525,7 @@ impl Stage {
                     inquiry.handle_datagram(self.now, SERVER, &answer);
                 }
             }
-            if let Some(fate) = inquiry.fate().cloned() {
+            if let Some(fate) = inquiry.fate() {
                 break fate;
             }
             let next = inquiry.poll_timeout().expect("it has a deadline");
