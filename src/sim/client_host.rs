@@ -200,6 +200,11 @@ impl ClientHost {
         }
     }
 
+    /// True if misfortunes befall it.
+    pub(super) fn may_be_hit(&self) -> bool {
+        self.work.misfortune.is_some()
+    }
+
     /// Something befalls it.
     pub(super) fn misfortune(&mut self, net: &mut Net) {
         let Some(mean) = self.work.misfortune else { return };

@@ -35,13 +35,15 @@ pub use world::{Failure, Report};
 use self::plan::Plan;
 use self::world::World;
 
-/// Lets the world of this seed run, with about this many calls.
+/// Lets the world of this seed run, with about this many calls, and prints all that happens if it
+/// is to be traced.
 ///
 /// # Errors
 ///
 /// The first promise broken, with the seed.
-pub fn run(seed: u64, kind: Kind, calls: u32) -> Result<Report, Failure> {
+pub fn run(seed: u64, kind: Kind, calls: u32, trace: bool) -> Result<Report, Failure> {
     let plan = Plan::draw(seed, kind, calls);
+    let plan = Plan { trace, ..plan };
     World::new(seed, plan).run().map_err(|violation| Failure { seed, kind, calls, violation })
 }
 

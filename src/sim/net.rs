@@ -14,6 +14,7 @@ use super::plan::{Dice, Direction};
 use crate::core::Rule;
 use crate::core::client::CallHandle;
 use crate::core::fault::Fate;
+use crate::wire::{parse_from_client, parse_from_server};
 
 /// Where the simulated server listens.
 pub(super) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5860);
@@ -179,6 +180,8 @@ pub(super) struct Net {
     pub oracle: Oracle,
     /// The rule that the cores do not keep, where a test drops one.
     pub dropped: Option<Rule>,
+    /// Whether everything that happens is printed.
+    pub trace: bool,
     /// Counts.
     pub traffic: Traffic,
     paths: Vec<(Direction, Direction)>,
@@ -199,6 +202,7 @@ impl Net {
             dice,
             oracle: Oracle::default(),
             dropped: None,
+            trace: false,
             traffic: Traffic::default(),
             paths,
             owners: BTreeMap::from([(SERVER, (Owner::Server, usize::MAX))]),
@@ -289,6 +293,9 @@ impl Net {
                 self.traffic.duplicated += u64::from(second.is_some());
             }
         }
+        if self.trace {
+            println!("{:>12} {from} sends {}", self.now.0, says(bytes));
+        }
         for copy in fate.copies() {
             let mut bytes = bytes.to_vec();
             if let Some(damage) = copy.damage {
@@ -313,5 +320,14 @@ impl Net {
     /// A short random time to hand something over within a host.
     pub(super) fn hand_over(&mut self, most: Duration) -> Duration {
         self.dice.log_range(Duration::from_micros(1), most.max(Duration::from_micros(1)))
+    }
+}
+
+/// What a datagram says, for people.
+pub(super) fn says(bytes: &[u8]) -> String {
+    match (parse_from_client(bytes), parse_from_server(bytes)) {
+        (Ok(parsed), _) => format!("{}: {:?}", parsed.attempt, parsed.message),
+        (_, Ok(parsed)) => format!("{}: {:?}", parsed.attempt, parsed.message),
+        (Err(error), Err(_)) => error.to_string(),
     }
 }

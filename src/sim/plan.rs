@@ -146,6 +146,8 @@ pub(super) struct Plan {
     pub work: Vec<Workload>,
     /// When all becomes well; `None` for never.
     pub heals: Option<Duration>,
+    /// Whether everything that happens is printed.
+    pub trace: bool,
     /// A rule that the cores do not keep.
     pub dropped: Option<Rule>,
     /// Rate errors in parts per million: the server's, then each client's.
@@ -188,7 +190,7 @@ impl Plan {
             Kind::Fair | Kind::Hostile => None,
         };
         let errors_ppm = (0..=clients).map(|_| error_ppm(dice)).collect();
-        Self { kind, server, fortune, paths, work, heals, dropped: None, errors_ppm }
+        Self { kind, server, fortune, paths, work, heals, trace: false, dropped: None, errors_ppm }
     }
 }
 
@@ -207,7 +209,9 @@ fn path(dice: &mut Dice, kind: Kind) -> (Direction, Direction) {
 fn direction(dice: &mut Dice, kind: Kind) -> Direction {
     let (worst, slowest) = match kind {
         Kind::Fair => (0.1, Duration::from_millis(40)),
-        Kind::Hostile | Kind::Healing => (0.9, Duration::from_secs(2)),
+        Kind::Hostile => (0.9, Duration::from_secs(2)),
+        // Not so slow that the RTO learnt from it outlives the calls made when all is well.
+        Kind::Healing => (0.9, Duration::from_millis(200)),
     };
     let delay = dice.log_range(Duration::from_micros(20), slowest);
     let faults = Faults {
@@ -222,7 +226,7 @@ fn direction(dice: &mut Dice, kind: Kind) -> Direction {
         Kind::Fair => 0.0,
         Kind::Hostile | Kind::Healing => dice.rate(0.3),
     };
-    let longest = Duration::from_secs(if kind == Kind::Healing { 5 } else { 3000 });
+    let longest = Duration::from_secs(if kind == Kind::Healing { 2 } else { 3000 });
     let straggle_most = dice.log_range(Duration::from_secs(2), longest);
     Direction { faults, straggle, straggle_most }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::client_host::ClientHost;
 use super::clock::{Clock, Truth};
 use super::inquiry_host::InquiryHost;
-use super::net::{Event, Net, Owner, Traffic};
+use super::net::{Event, Net, Owner, Traffic, says};
 use super::oracle::{Ends, Promise, Violation};
 use super::plan::{Dice, Kind, Plan};
 use super::server_host::ServerHost;
@@ -90,6 +90,7 @@ impl World {
     pub(super) fn new(seed: u64, plan: Plan) -> Self {
         let mut net = Net::new(Dice::new(seed, "world"), plan.paths);
         net.dropped = plan.dropped;
+        net.trace = plan.trace;
         net.oracle.fair_from = (plan.kind == Kind::Fair).then_some(Truth(0));
         if let Some(after) = plan.heals {
             net.schedule(after, Event::Heal);
@@ -118,6 +119,9 @@ impl World {
     pub(super) fn run(mut self) -> Result<Report, Violation> {
         while let Some(event) = self.net.next_event() {
             self.events += 1;
+            if self.net.trace {
+                self.print(&event);
+            }
             self.happen(event);
             if self.events > EVENTS_MAX || self.net.is_stuck() {
                 let detail = format!("after {} events", self.events);
@@ -152,6 +156,17 @@ impl World {
             inquiries: self.inquiries.len() as u64,
             events: self.events,
             span_us: self.net.now.0,
+        }
+    }
+
+    fn print(&self, event: &Event) {
+        let now = self.net.now.0;
+        match event {
+            Event::Arrive { from, to, bytes } => {
+                println!("{now:>12} {to} gets from {from} {}", says(bytes));
+            }
+            Event::Timer(_) => {}
+            other => println!("{now:>12} {other:?}"),
         }
     }
 
@@ -223,6 +238,9 @@ impl World {
 
     /// Something befalls a client; sometimes two swap their addresses.
     fn misfortune(&mut self, n: usize) {
+        if !self.clients[n].may_be_hit() {
+            return;
+        }
         let count = self.clients.len() as u64;
         let other = usize::try_from(self.net.dice.range(0, count - 1)).unwrap_or(0);
         if other != n && self.net.dice.chance(0.1) {

@@ -24,12 +24,13 @@ fn worlds(kind: Kind, seeds: u64) -> Report {
         (Some(seed), None) => (seed, 1),
         (None, None) => (0, seeds),
     };
+    let trace = std::env::var_os("UDP_RPC_TRACE").is_some();
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let results: Vec<(Report, Option<Failure>)> = std::thread::scope(|scope| {
         let part = |thread| {
             let mut sum = Report::default();
             for seed in (first..first + seeds).filter(|seed| seed % threads == thread) {
-                match run(seed, kind, CALLS) {
+                match run(seed, kind, CALLS, trace) {
                     Ok(report) => sum.add(&report),
                     Err(failure) => return (sum, Some(failure)),
                 }
