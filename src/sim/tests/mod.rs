@@ -2,5 +2,6 @@
 
 mod controls;
 mod corpus;
+mod properties;
 mod stage;
 mod worlds;
