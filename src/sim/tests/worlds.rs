@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::core::Rule;
+use super::ALL_RULES;
 use crate::core::fault::Faults;
 use crate::sim::plan::{Direction, Kind, Plan, Workload};
 use crate::sim::work::Method;
@@ -65,28 +65,6 @@ fn hostile_worlds_break_no_promise() {
     worlds(Kind::Hostile, 1_000);
 }
 
-const ALL: [Rule; 19] = [
-    Rule::RefusalRecorded,
-    Rule::NoImplicitSessions,
-    Rule::BirthDies,
-    Rule::OnlyBirthCreates,
-    Rule::HelloAckMints,
-    Rule::ProofsUntilAnswered,
-    Rule::UnknownProvesAfterBirth,
-    Rule::UnknownProvesWithinLease,
-    Rule::UnknownProvesWhileOpen,
-    Rule::ReissueOnlyProved,
-    Rule::SmallerIsStale,
-    Rule::NothingEvicted,
-    Rule::FenceRecorded,
-    Rule::OneClaim,
-    Rule::CompletionNamesCall,
-    Rule::NoRoomIsNoRefusal,
-    Rule::ExpiryAtStart,
-    Rule::OneProcess,
-    Rule::TokenKeepsOpen,
-];
-
 #[test]
 fn whatever_happened_nobody_is_stuck() {
     worlds(Kind::Healing, 500);
@@ -122,7 +100,7 @@ fn ten_thousand_increments_through_a_bad_network_are_ten_thousand() {
 #[test]
 #[ignore = "a measure of the simulator's strength, for those who change it"]
 fn chance_alone_notices_dropped_rules() {
-    for rule in ALL {
+    for rule in ALL_RULES {
         let mut noticed = Vec::new();
         for seed in 0..number("UDP_RPC_SEEDS").unwrap_or(300) {
             let mut plan = Plan::draw(seed, Kind::Hostile, CALLS);
