@@ -1,6 +1,7 @@
 //! Remote procedure calls in UDP datagrams, executed at most once, that tell the truth when they fail.
 
 pub mod core;
+pub mod net;
 pub mod service;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

@@ -10,6 +10,7 @@ mod outcome;
 mod prf;
 mod rtt;
 mod rules;
+pub mod server;
 mod time;
 mod token;
 mod uncompared;

@@ -1,0 +1,49 @@
+//! Asking later what became of a call.
+
+use std::io;
+use std::time::Duration;
+
+use super::link::Link;
+use super::observe::Observation;
+use crate::core::CallToken;
+use crate::core::client::{Fate, Inquiry};
+use crate::core::fault::Faults;
+use crate::net;
+
+/// What to ask of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inquire {
+    /// What became of it; changes nothing.
+    Status,
+    /// The same, and that it never starts if it has not started yet.
+    Fence,
+}
+
+/// Asks the server that `token` names what became of its call, for at most `timeout`. Any
+/// process may ask; it needs nothing but the token.
+///
+/// `observer` is told of every datagram.
+///
+/// # Errors
+///
+/// When the operating system gives no socket or no randomness. That the server does not answer is
+/// no error but [`Fate::Unknown`].
+pub fn inquire(
+    token: &CallToken,
+    what: Inquire,
+    timeout: Duration,
+    faults: Faults,
+    observer: Option<Box<dyn FnMut(&Observation<'_>) + Send>>,
+) -> io::Result<Fate> {
+    let seed = net::seed()?;
+    let mut link = Link::new(faults, &seed, observer)?;
+    let now = link.now();
+    let deadline = now + timeout;
+    let mut inquiry = Inquiry::new(*token, what == Inquire::Fence, now, deadline, seed);
+    loop {
+        if let Some(fate) = inquiry.fate() {
+            return Ok(fate);
+        }
+        link.turn(&mut inquiry, deadline)?;
+    }
+}

@@ -1,0 +1,285 @@
+//! Answers that wait to be sent. A reply stays in its slot until the moment that it is written
+//! out, so that clock and hold time are fresh and a full queue loses nothing: the next duplicate
+//! fetches it.
+
+use std::collections::VecDeque;
+
+use super::common::{Arrival, Common};
+use super::counters::Done;
+use super::sessions::Sessions;
+use super::slot::State;
+use super::{Route, Transmit};
+use crate::core::{Rule, Time};
+use crate::wire::{
+    CallId, Datagram, Flags, FromServer, HEADER_LEN, HELLO_LEN, HelloAck, Limits, MAX_BODY,
+    MAX_DATAGRAM, MAX_REQUEST_BODY, Reason, SessionId, SlotState, VERSION,
+};
+
+/// Most datagrams of one [`Transmit`]: as many as Linux's UDP segmentation offload takes.
+const SEGMENTS_MAX: usize = 64;
+
+/// Most bytes of one [`Transmit`]: a UDP datagram of segmentation offload is under 64 KiB with its
+/// headers.
+const TRANSMIT_MAX: usize = 60_000;
+
+/// What an answer says; the rest is looked up as it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Say {
+    HelloAck { nonce: u128 },
+    Version,
+    Challenge,
+    Pong,
+    Goaway,
+    Progress(SlotState),
+    Refused { reason: Reason, promise: bool },
+    Reply { size: usize },
+}
+
+impl Say {
+    /// A refusal that is recorded: the call never runs.
+    pub(super) fn promise(reason: Reason) -> Self {
+        Say::Refused { reason, promise: true }
+    }
+
+    /// A refusal of which nothing is recorded.
+    pub(super) fn refusal(reason: Reason) -> Self {
+        Say::Refused { reason, promise: false }
+    }
+
+    /// Length of the datagram, bytes.
+    fn len(self) -> usize {
+        match self {
+            Say::HelloAck { .. } => HELLO_LEN,
+            Say::Reply { size } => HEADER_LEN + size,
+            _ => HEADER_LEN,
+        }
+    }
+}
+
+/// An answer that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Answer {
+    route: Route,
+    session: SessionId,
+    call: CallId,
+    /// The attempt that it answers.
+    attempt: u8,
+    /// When that arrived, µs of the server's clock.
+    arrived: u64,
+    say: Say,
+}
+
+impl Answer {
+    /// An answer to what just came, to where it came from.
+    pub(super) fn to(arrival: &Arrival<'_>, say: Say) -> Self {
+        Self {
+            route: *arrival.route,
+            session: arrival.session,
+            call: arrival.call,
+            attempt: arrival.attempt,
+            arrived: arrival.clock,
+            say,
+        }
+    }
+
+    /// An answer to the latest copy of a call, to where that came from.
+    pub(super) fn of_call(
+        key: super::CallKey,
+        slot: &super::slot::Slot,
+        routes: &super::session::Routes,
+        say: Say,
+    ) -> Self {
+        Self {
+            route: *routes.get(slot.route),
+            session: key.session,
+            call: key.call,
+            attempt: slot.attempt,
+            arrived: slot.latest,
+            say,
+        }
+    }
+}
+
+/// The answers that wait, in the order in which they go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Outgoing {
+    answers: VecDeque<Answer>,
+    max: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new(max: usize) -> Self {
+        Self { answers: VecDeque::new(), max }
+    }
+
+    /// Whether there was room.
+    pub(super) fn push(&mut self, answer: Answer) -> bool {
+        let fits = self.answers.len() < self.max;
+        if fits {
+            self.answers.push_back(answer);
+        }
+        fits
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
+    }
+}
+
+/// Writes out the answers at the front of the queue that go one way and have one size.
+pub(super) fn poll_transmit(
+    sessions: &Sessions,
+    common: &mut Common,
+    clock: u64,
+    out: &mut Vec<u8>,
+) -> Option<Transmit> {
+    let start = out.len();
+    let mut run: Option<(Route, usize)> = None;
+    let mut segments = 0;
+    while let Some(answer) = common.outgoing.answers.front() {
+        let size = out.len() - start;
+        let len = answer.say.len();
+        let joins = match run {
+            None => true,
+            Some((route, segment)) => {
+                route == answer.route
+                    && segment == len
+                    && segments < SEGMENTS_MAX
+                    && size + len <= TRANSMIT_MAX
+            }
+        };
+        if !joins {
+            break;
+        }
+        let Some(answer) = common.outgoing.answers.pop_front() else {
+            break;
+        };
+        if write(sessions, common, clock, &answer, out) {
+            debug_assert_eq!(out.len() - start - size, len);
+            debug_assert!(len <= MAX_DATAGRAM);
+            run = Some((answer.route, len));
+            segments += 1;
+            common.counters.count(Done::Sent);
+        } else {
+            common.counters.count(Done::AnswerOutdated);
+        }
+    }
+    let (route, segment) = run?;
+    Some(Transmit {
+        route,
+        size: out.len() - start,
+        segment_size: (segments > 1).then_some(segment),
+    })
+}
+
+/// Appends one answer to `out`, unless it has been overtaken.
+fn write(
+    sessions: &Sessions,
+    common: &mut Common,
+    clock: u64,
+    answer: &Answer,
+    out: &mut Vec<u8>,
+) -> bool {
+    let &Answer { session, call, arrived, attempt, .. } = answer;
+    let epoch = common.identity.epoch();
+    let hold_us = u32::try_from(clock.saturating_sub(arrived)).unwrap_or(u32::MAX);
+    let message = match answer.say {
+        Say::HelloAck { nonce } => {
+            return hello_ack(common, clock, nonce, answer, out);
+        }
+        Say::Version => FromServer::Version { session, call, lowest: VERSION, highest: VERSION },
+        Say::Challenge => FromServer::Challenge {
+            session,
+            call,
+            clock,
+            path: common.identity.path(&answer.route.remote, session, clock),
+        },
+        Say::Pong => FromServer::Pong { session, call, clock, epoch, hold_us },
+        Say::Goaway => {
+            FromServer::Goaway { session, call, clock, epoch, hold_us, reason: Reason::Draining }
+        }
+        Say::Progress(state) => {
+            FromServer::Progress { session, call, clock, hold_us, credit: 0, cell: 0, state }
+        }
+        Say::Refused { reason, promise } => {
+            FromServer::Refused { session, call, clock, epoch, hold_us, reason, promise }
+        }
+        Say::Reply { size } => {
+            let slot = sessions
+                .get(session)
+                .and_then(|found| found.table.slot(call.slot(common.config.window)));
+            let Some(slot) = slot.filter(|slot| slot.call == call && slot.reply.len() == size)
+            else {
+                return false;
+            };
+            let State::Done(status) = slot.state else {
+                return false;
+            };
+            FromServer::Reply {
+                session,
+                call,
+                clock,
+                hold_us,
+                credit: 0,
+                status,
+                flags: Flags::WHOLE,
+                cell: 0,
+                body: &slot.reply,
+            }
+        }
+    };
+    Datagram { attempt, message }.emit(out);
+    true
+}
+
+/// HELLO_ACK: every one mints a session id of its own, and nothing is kept of it.
+fn hello_ack(
+    common: &mut Common,
+    clock: u64,
+    nonce: u128,
+    answer: &Answer,
+    out: &mut Vec<u8>,
+) -> bool {
+    let session = common.mint(nonce);
+    let config = &common.config;
+    let milliseconds = |us: u64| u32::try_from(us / 1000).unwrap_or(u32::MAX);
+    let limits = Limits {
+        window: config.window,
+        longest_deadline_ms: milliseconds(config.longest_deadline_us()),
+        lease_ms: milliseconds(config.lease_us()),
+        longest_datagram: u16::try_from(MAX_DATAGRAM).unwrap_or(u16::MAX),
+        longest_request: u32::try_from(MAX_REQUEST_BODY).unwrap_or(u32::MAX),
+        longest_reply: u32::try_from(MAX_BODY).unwrap_or(u32::MAX),
+    };
+    let ack = HelloAck {
+        epoch: common.identity.epoch(),
+        birth: common.identity.birth(session, clock),
+        path: common.identity.path(&answer.route.remote, session, clock),
+        limits,
+        version: VERSION,
+        software: config.software,
+    };
+    let message = FromServer::HelloAck { session, nonce, clock, ack };
+    Datagram { attempt: answer.attempt, message }.emit(out);
+    true
+}
+
+impl Common {
+    fn mint(&mut self, nonce: u128) -> SessionId {
+        if self.rules.hold(Rule::HelloAckMints) {
+            self.identity.mint()
+        } else {
+            self.identity.mint_for_nonce(nonce)
+        }
+    }
+}
+
+impl super::Server {
+    /// Datagrams to send: appends to `out` one, or several of one size that go the same way (at
+    /// most 64, and 60 kB), and says where they go. To be called until there is none, after
+    /// every other call.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
+        let clock = self.clock(now);
+        poll_transmit(&self.sessions, &mut self.common, clock, out)
+    }
+}

@@ -1,0 +1,9 @@
+//! The only sockets, clocks and randomness of the operating system in this library.
+
+mod clock;
+mod entropy;
+mod socket;
+
+pub use clock::Clock;
+pub(crate) use entropy::seed;
+pub(crate) use socket::{Batch, SendError, Socket};

@@ -1,0 +1,344 @@
+//! UDP sockets, in batches both ways.
+//!
+//! Receives with `recvmmsg` and UDP GRO, sends runs of equal-sized datagrams with UDP GSO, forbids
+//! fragmentation, and tells which address a datagram was sent to: through `quinn-udp`, which falls
+//! back where the kernel has none of it. Errors of a socket are never the end of anything: they
+//! are told apart here and go on as values.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
+
+/// Receive buffer asked of the kernel for each socket, bytes: some 2,000 full datagrams, so that a
+/// burst of a window's requests is not lost while a turn of the event loop is under way.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Send buffer asked of the kernel for each socket, bytes: a window's replies at once.
+const SEND_BUFFER: usize = 4 << 20;
+
+/// Buffers of one receive: as many runs of datagrams as one system call brings.
+const BATCH: usize = 8;
+
+/// Length of one buffer, bytes: the longest run that UDP GRO can make of datagrams, and longer
+/// than any datagram, so that none arrives cut short.
+const BUFFER_LEN: usize = 65_536;
+
+/// After how long segmentation offload, once the kernel refused it, is tried again.
+const REPROBE: Duration = Duration::from_secs(60);
+
+/// Why a transmit did not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// The socket's buffer is full: wait until it is writable, then send the same again.
+    WouldBlock,
+    /// The kernel took none of it: nothing has left this host.
+    Unsent(io::ErrorKind),
+    /// It failed, and whether something left is not known.
+    Failed(io::ErrorKind),
+}
+
+/// A non-blocking UDP socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    io: mio::net::UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    /// When the kernel last refused segmentation offload.
+    segmentation_lost: Option<Instant>,
+}
+
+impl Socket {
+    /// A server's socket: bound, never connected, and alone on its port.
+    ///
+    /// # Errors
+    ///
+    /// As `bind` has them; an address in use above all.
+    pub(crate) fn bind(local: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(domain(local), Type::DGRAM, Some(Protocol::UDP))?;
+        if local.is_ipv6() {
+            // [::] and 0.0.0.0 are two addresses to listen on, as everywhere else in here.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&local.into())?;
+        Self::new(socket)
+    }
+
+    /// A client's socket, on a port of the kernel's choice. Where the system allows it, it is
+    /// connected, so that the kernel drops what comes from elsewhere and tells of refused ports.
+    ///
+    /// # Errors
+    ///
+    /// As `bind` and `connect` have them; an unreachable network above all.
+    pub(crate) fn connect(remote: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(domain(remote), Type::DGRAM, Some(Protocol::UDP))?;
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.bind(&SocketAddr::new(any, 0).into())?;
+        // Elsewhere a connected socket takes no address with a datagram.
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            socket.connect(&remote.into())?;
+        }
+        Self::new(socket)
+    }
+
+    fn new(socket: socket2::Socket) -> io::Result<Self> {
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // As much as the system grants; too small a buffer loses datagrams, and nothing else.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+        let io = mio::net::UdpSocket::from_std(socket.into());
+        let local = io.local_addr()?;
+        Ok(Self { io, state, local, segmentation_lost: None })
+    }
+
+    /// The address that it is bound to.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The receive buffer that the kernel granted and the one asked for, bytes.
+    pub(crate) fn receive_buffer(&self) -> (usize, usize) {
+        let granted = self.state.recv_buffer_size(UdpSockRef::from(&self.io)).unwrap_or(0);
+        (granted, RECEIVE_BUFFER)
+    }
+
+    /// Receives what is there, as much as fits `batch`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is there; any other error is about an earlier datagram
+    /// (`ConnectionRefused`: nobody listens there), and the socket goes on.
+    pub(crate) fn receive(&self, batch: &mut Batch) -> io::Result<()> {
+        batch.filled = 0;
+        let mut slices = batch.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
+        batch.filled = self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.meta)?;
+        Ok(())
+    }
+
+    /// Sends one datagram, or, with `segment` bytes each, a run of them of which only the last
+    /// may be shorter.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]. Of a run, some may have left.
+    pub(crate) fn send(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+        contents: &[u8],
+        segment: Option<usize>,
+    ) -> Result<(), SendError> {
+        let segment = segment.filter(|size| *size > 0 && *size < contents.len());
+        let Some(size) = segment else {
+            return self.send_run(remote, local, contents, None);
+        };
+        self.reprobe_segmentation();
+        let most = self.state.max_gso_segments();
+        if most > 1 {
+            for run in contents.chunks(size * most) {
+                match self.send_run(remote, local, run, Some(size)) {
+                    // The kernel refuses segmentation: the same once more, one by one.
+                    Err(SendError::Failed(_)) if self.state.max_gso_segments() == 1 => {
+                        self.segmentation_lost = Some(Instant::now());
+                        self.send_singly(remote, local, run, size)?;
+                    }
+                    result => result.map_err(SendError::of_run)?,
+                }
+            }
+            return Ok(());
+        }
+        self.send_singly(remote, local, contents, size)
+    }
+
+    fn send_singly(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+        contents: &[u8],
+        size: usize,
+    ) -> Result<(), SendError> {
+        for datagram in contents.chunks(size) {
+            self.send_run(remote, local, datagram, None).map_err(SendError::of_run)?;
+        }
+        Ok(())
+    }
+
+    fn send_run(
+        &self,
+        destination: SocketAddr,
+        src_ip: Option<IpAddr>,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> Result<(), SendError> {
+        let transmit =
+            quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip };
+        self.state.try_send(UdpSockRef::from(&self.io), &transmit).map_err(SendError::from)
+    }
+
+    /// One refusal turns segmentation offload off for good in `quinn-udp`; a passing cause (a
+    /// route without it, a memory shortage) should not.
+    fn reprobe_segmentation(&mut self) {
+        if self.segmentation_lost.is_some_and(|lost| lost.elapsed() >= REPROBE) {
+            if let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.io)) {
+                self.state = state;
+            }
+            self.segmentation_lost = None;
+        }
+    }
+}
+
+fn domain(address: SocketAddr) -> Domain {
+    match address {
+        SocketAddr::V4(_) => Domain::IPV4,
+        SocketAddr::V6(_) => Domain::IPV6,
+    }
+}
+
+impl SendError {
+    /// The error of a run of which earlier parts may have left. A part that would block is lost
+    /// like any datagram: its sender retransmits.
+    fn of_run(self) -> Self {
+        match self {
+            SendError::Unsent(kind) | SendError::Failed(kind) => SendError::Failed(kind),
+            SendError::WouldBlock => SendError::Failed(io::ErrorKind::WouldBlock),
+        }
+    }
+}
+
+impl From<io::Error> for SendError {
+    fn from(error: io::Error) -> Self {
+        // What `sendmsg` says before it takes anything: too long for the path (EMSGSIZE),
+        // forbidden by a filter (EPERM), no route (ENETUNREACH), or an earlier datagram's
+        // refusal, for which this one was not sent (ECONNREFUSED).
+        let unsent = matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::NetworkUnreachable
+        ) || error.raw_os_error() == Some(MESSAGE_TOO_LONG);
+        match error.kind() {
+            io::ErrorKind::WouldBlock => SendError::WouldBlock,
+            kind if unsent => SendError::Unsent(kind),
+            kind => SendError::Failed(kind),
+        }
+    }
+}
+
+/// EMSGSIZE, for which `io::ErrorKind` has no name.
+#[cfg(unix)]
+const MESSAGE_TOO_LONG: i32 = nix::errno::Errno::EMSGSIZE as i32;
+/// WSAEMSGSIZE.
+#[cfg(not(unix))]
+const MESSAGE_TOO_LONG: i32 = 10_040;
+
+impl Source for Socket {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.io.register(registry, token, interests)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.io.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.io.deregister(registry)
+    }
+}
+
+/// What one receive brought.
+pub(crate) struct Batch {
+    buffers: [Box<[u8]>; BATCH],
+    meta: [RecvMeta; BATCH],
+    filled: usize,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffers: std::array::from_fn(|_| vec![0; BUFFER_LEN].into_boxed_slice()),
+            meta: std::array::from_fn(|_| RecvMeta::default()),
+            filled: 0,
+        }
+    }
+
+    /// The datagrams, in the order of their arrival: from whom, to which address of ours, bytes.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Option<IpAddr>, &[u8])> {
+        self.meta.iter().zip(&self.buffers).take(self.filled).flat_map(|(meta, buffer)| {
+            let run = buffer.get(..meta.len).unwrap_or_default();
+            // An empty datagram is one too: it has to be counted.
+            let empty = run.is_empty().then_some(run);
+            empty
+                .into_iter()
+                .chain(run.chunks(meta.stride.max(1)))
+                .map(|datagram| (meta.addr, meta.dst_ip, datagram))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn receive_all(socket: &Socket, count: usize) -> Vec<Vec<u8>> {
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(4);
+        let mut io = mio::net::UdpSocket::from_std(std::net::UdpSocket::bind(ANY).unwrap());
+        poll.registry().register(&mut io, Token(0), Interest::READABLE).unwrap();
+        let mut batch = Batch::new();
+        let mut all = Vec::new();
+        let begin = Instant::now();
+        while all.len() < count && begin.elapsed() < Duration::from_secs(5) {
+            match socket.receive(&mut batch) {
+                Ok(()) => all.extend(batch.datagrams().map(|(_, _, bytes)| bytes.to_vec())),
+                Err(_) => poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap(),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn run_of_equal_sized_datagrams_arrives_as_datagrams() {
+        let server = Socket::bind(ANY).unwrap();
+        let mut client = Socket::connect(server.local()).unwrap();
+        let run: Vec<u8> = (0..10u8).flat_map(|i| [i; 100]).chain([10; 30]).collect();
+        client.send(server.local(), None, &run, Some(100)).unwrap();
+        let received = receive_all(&server, 11);
+        let expected: Vec<Vec<u8>> = run.chunks(100).map(<[u8]>::to_vec).collect();
+        assert_eq!(received, expected);
+    }
+
+    #[test]
+    fn empty_datagram_is_received_as_one() {
+        let server = Socket::bind(ANY).unwrap();
+        let mut client = Socket::connect(server.local()).unwrap();
+        client.send(server.local(), None, &[], None).unwrap();
+        assert_eq!(receive_all(&server, 1), [Vec::<u8>::new()]);
+    }
+
+    #[test]
+    fn datagram_too_long_for_the_path_is_unsent() {
+        let server = Socket::bind(ANY).unwrap();
+        let mut client = Socket::connect(server.local()).unwrap();
+        let result = client.send(server.local(), None, &[0; 65_536], None);
+        assert!(matches!(result, Err(SendError::Unsent(_))), "{result:?}");
+    }
+}

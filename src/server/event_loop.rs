@@ -1,0 +1,404 @@
+//! The event loop: sockets on one side, the core on the other, workers beside.
+//!
+//! A turn: wait until something is ready or due; receive batches and hand each datagram to the
+//! core, running at once what is declared quick; take in what workers report; let timers act;
+//! hand waiting calls to idle workers; send what the core has to say. A turn is bounded, so that
+//! no flood starves the timers, and no error of a socket ends it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::gauges::{LoopCounters, View};
+use super::handle::{Command, Handle};
+use super::pool::{Inbox, Pool, Report, Task, caught, instant};
+use crate::core::server::{
+    CallKey, End, Event, Execution, MethodSpec, Received, Route, Server, ServerConfig, Start,
+    Transmit,
+};
+use crate::core::Time;
+use crate::net::{Batch, Clock, SendError, Socket, seed};
+use crate::service::{Action, CancelToken, Context, Method, Services};
+
+/// Token of the waker; sockets have their index.
+const WAKER: Token = Token(usize::MAX);
+
+/// Batches received from one socket before the turn goes on: at most 8 runs of 64 datagrams each.
+const BATCHES_PER_TURN: usize = 4;
+
+/// Inline handlers run before the time is read again, so that an expiry is not checked against a
+/// time long gone.
+const HANDLERS_PER_READING: u32 = 16;
+
+/// How long a draining server still answers duplicates after the last one: a client whose reply
+/// was lost comes for it within an RTO, which is a second when it knows nothing better.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Least time between two warnings about a socket's errors.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct EventLoop {
+    poll: Poll,
+    sockets: Vec<Listener>,
+    core: Server,
+    methods: Vec<Arc<Method>>,
+    pool: Pool,
+    inbox: Arc<Inbox>,
+    handle: Handle,
+    clock: Clock,
+    counters: LoopCounters,
+    /// The cancel tokens of the calls that workers or responders have in hand.
+    running: HashMap<CallKey, CancelToken>,
+    batch: Box<Batch>,
+    /// What an inline handler writes its reply into.
+    reply: Vec<u8>,
+    /// Reports taken from the inbox; kept so that its memory is used again.
+    reports: Vec<Report>,
+    outbox: Outbox,
+    drain: Option<Drain>,
+    /// When datagrams last came.
+    heard: Time,
+    warned: Option<Instant>,
+}
+
+/// A socket, and what is known of it: readiness is told once, so it is remembered.
+struct Listener {
+    socket: Socket,
+    readable: bool,
+}
+
+/// What is being sent.
+#[derive(Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    /// A transmit that a socket had no room for; it goes first when the socket is writable.
+    blocked: Option<Transmit>,
+}
+
+/// A shutdown under way.
+struct Drain {
+    /// When it ends in any case.
+    until: Time,
+    /// Answers to duplicates and ends of calls counted so far, and when that last grew.
+    activity: (u64, Time),
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        addresses: &[SocketAddr],
+        services: Services,
+        config: ServerConfig,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let methods: Vec<Arc<Method>> =
+            services.methods().iter().cloned().map(Arc::new).collect();
+        let specs = methods.iter().map(|method| spec(method)).collect();
+        let clock = Clock::start();
+        let core = Server::new(config, specs, seed()?, clock.now())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        let poll = Poll::new()?;
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let mut socket = Socket::bind(*address).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            })?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut socket, Token(sockets.len()), interest)?;
+            let (granted, asked) = socket.receive_buffer();
+            if granted < asked {
+                log::info!(
+                    "{}: the kernel granted a receive buffer of {granted} bytes of the {asked} \
+                     asked for (net.core.rmem_max)",
+                    socket.local()
+                );
+            }
+            sockets.push(Listener { socket, readable: true });
+        }
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let inbox = Inbox::new(Arc::clone(&waker));
+        Ok(Self {
+            poll,
+            sockets,
+            core,
+            methods,
+            pool: Pool::start(workers, clock, &inbox)?,
+            inbox,
+            handle: Handle::new(waker),
+            clock,
+            counters: LoopCounters::default(),
+            running: HashMap::new(),
+            batch: Box::new(Batch::new()),
+            reply: Vec::new(),
+            reports: Vec::new(),
+            outbox: Outbox::default(),
+            drain: None,
+            heard: Time::ZERO,
+            warned: None,
+        })
+    }
+
+    pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().map(|listener| listener.socket.local()).collect()
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(64);
+        loop {
+            self.wait(&mut events)?;
+            self.receive();
+            self.take_reports();
+            let now = self.clock.now();
+            self.core.handle_timeout(now);
+            self.cancel_handlers();
+            self.start_waiting(now);
+            self.send();
+            if self.is_over(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until something is ready or due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let now = self.clock.now();
+        // What is readable is left where it is while answers cannot be sent.
+        let busy = self.outbox.blocked.is_none() && self.sockets.iter().any(|l| l.readable);
+        let due = [self.core.poll_timeout(), self.drain.as_ref().map(|drain| drain.next())];
+        let timeout = match due.into_iter().flatten().min() {
+            _ if busy => Some(Duration::ZERO),
+            Some(due) => Some(due.since(now)),
+            None => None,
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        for event in events.iter() {
+            if let Some(listener) = self.sockets.get_mut(event.token().0) {
+                listener.readable |= event.is_readable() || event.is_error();
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives from every readable socket, and lets the core and inline handlers act on it.
+    fn receive(&mut self) {
+        for index in 0..self.sockets.len() {
+            for _ in 0..BATCHES_PER_TURN {
+                if self.outbox.blocked.is_some() || !self.receive_batch(index) {
+                    break;
+                }
+                self.send();
+            }
+        }
+    }
+
+    /// Receives one batch; false when there was none.
+    fn receive_batch(&mut self, index: usize) -> bool {
+        let Some(listener) = self.sockets.get_mut(index).filter(|listener| listener.readable)
+        else {
+            return false;
+        };
+        match listener.socket.receive(&mut self.batch) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                listener.readable = false;
+                return false;
+            }
+            Err(error) => {
+                // About some earlier datagram: a port refused somewhere, a route lost.
+                self.counters.receive_errors += 1;
+                self.warn(|| format!("receiving: {error}"));
+                return true;
+            }
+        }
+        let mut now = self.clock.now();
+        self.heard = now;
+        let mut handlers = 0;
+        for (remote, local, datagram) in self.batch.datagrams() {
+            self.counters.datagrams += 1;
+            let route = Route { remote, local, socket: index };
+            if let Some(start) = self.core.handle_datagram(now, &route, datagram) {
+                let workers = (self.pool.idle(), self.pool.workers());
+                let view =
+                    View { core: &self.core, counters: &self.counters, now, workers };
+                let (code, panicked) =
+                    run_inline(&self.methods, &view, &start, now, &mut self.reply);
+                self.counters.panics += u64::from(panicked);
+                handlers += 1;
+                if handlers % HANDLERS_PER_READING == 0 {
+                    now = self.clock.now();
+                }
+                self.core.complete(now, start.key, End::Done { status: code, body: &self.reply });
+            }
+        }
+        true
+    }
+
+    /// Takes in what workers and responders have reported.
+    fn take_reports(&mut self) {
+        let empty = std::mem::take(&mut self.reports);
+        let mut reports = self.inbox.take(empty);
+        let now = self.clock.now();
+        for report in reports.drain(..) {
+            match report {
+                Report::Ended { key, code, body, panicked } => {
+                    self.counters.panics += u64::from(panicked);
+                    self.running.remove(&key);
+                    self.core.complete(now, key, End::Done { status: code, body: &body });
+                }
+                Report::NotStarted { key, reason } => {
+                    self.running.remove(&key);
+                    self.core.complete(now, key, End::NotStarted(reason));
+                }
+                Report::Idle { request } => {
+                    self.pool.worker_is_idle();
+                    self.core.recycle(request);
+                }
+            }
+        }
+        self.reports = reports;
+    }
+
+    /// Tells handlers whose calls nobody waits for any more.
+    fn cancel_handlers(&mut self) {
+        while let Some(Event::Cancel(key)) = self.core.poll_event() {
+            if let Some(token) = self.running.get(&key) {
+                token.cancel();
+            }
+        }
+    }
+
+    /// Hands waiting calls to idle workers.
+    fn start_waiting(&mut self, now: Time) {
+        while self.pool.idle() > 0 {
+            let Some(job) = self.core.claim(now) else { return };
+            let Some(method) = self.methods.get(job.method) else { return };
+            let cancel = CancelToken::new();
+            self.running.insert(job.key, cancel.clone());
+            self.pool.run(Task { job, method: Arc::clone(method), cancel });
+        }
+    }
+
+    /// Sends what the core has to say, until it has nothing more or a socket has no room.
+    fn send(&mut self) {
+        loop {
+            if self.outbox.blocked.is_none() {
+                self.outbox.bytes.clear();
+                let now = self.clock.now();
+                self.outbox.blocked = self.core.poll_transmit(now, &mut self.outbox.bytes);
+            }
+            let Some(Transmit { route, segment_size, .. }) = self.outbox.blocked else { return };
+            let Some(listener) = self.sockets.get_mut(route.socket) else { return };
+            let socket = &mut listener.socket;
+            match socket.send(route.remote, route.local, &self.outbox.bytes, segment_size) {
+                Ok(()) => {}
+                Err(SendError::WouldBlock) => {
+                    // Replies stay in their slots meanwhile, and nothing more is received.
+                    self.counters.send_blocked += 1;
+                    return;
+                }
+                Err(error) => {
+                    // It is as if the network had lost it: retransmission fetches it again.
+                    self.counters.send_errors += 1;
+                    self.warn(|| format!("sending to {}: {error:?}", route.remote));
+                }
+            }
+            self.outbox.blocked = None;
+        }
+    }
+
+    /// Acts on what handles ask, and says whether the loop has come to its end.
+    fn is_over(&mut self, now: Time) -> bool {
+        match self.handle.take() {
+            Some(Command::Stop) => return true,
+            Some(Command::Drain(grace)) if self.drain.is_none() => {
+                log::info!("draining for at most {grace:?}");
+                self.core.drain(now);
+                let activity = (self.activity(), self.heard);
+                self.drain = Some(Drain { until: now + grace, activity });
+            }
+            _ => {}
+        }
+        let activity = self.activity();
+        let Some(drain) = &mut self.drain else { return false };
+        if drain.activity.0 != activity || !self.core.is_drained() {
+            drain.activity = (activity, now);
+        }
+        let quiet = self.core.is_drained() && now.since(drain.activity.1) >= LINGER;
+        if quiet || now >= drain.until {
+            log::info!("ended");
+        }
+        quiet || now >= drain.until
+    }
+
+    /// Grows when a call ends or a duplicate is answered.
+    fn activity(&self) -> u64 {
+        let counters = self.core.counters();
+        [Received::Started, Received::Progress, Received::Replayed, Received::ReplayHeld]
+            .into_iter()
+            .fold(0, |sum, what| sum + counters.received(what))
+    }
+
+    /// At most once a minute: an operator can do something about a socket's errors, but not
+    /// about every single one.
+    fn warn(&mut self, message: impl FnOnce() -> String) {
+        if self.warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            log::warn!("{} (further ones within a minute are counted only)", message());
+        }
+    }
+}
+
+impl Drain {
+    /// When to look again.
+    fn next(&self) -> Time {
+        self.until.min(self.activity.1 + LINGER)
+    }
+}
+
+/// What the core has to know of a method.
+fn spec(method: &Method) -> MethodSpec {
+    MethodSpec {
+        id: method.id(),
+        execution: match method.action {
+            Action::Inline(_) => Execution::Inline,
+            Action::Pooled(_) | Action::Deferred(_) => Execution::Queued,
+        },
+        longest_reply: method.longest_reply,
+        longest_request: method.longest_request,
+    }
+}
+
+/// Runs a handler that is declared quick; its reply is left in `reply`.
+fn run_inline(
+    methods: &[Arc<Method>],
+    view: &View<'_>,
+    start: &Start<'_>,
+    now: Time,
+    reply: &mut Vec<u8>,
+) -> (crate::wire::Code, bool) {
+    static NEVER: CancelToken = CancelToken::never();
+    reply.clear();
+    let method = &methods[start.method];
+    let names = (start.key.session, start.key.call);
+    let deadline = instant(now, start.expiry);
+    let context =
+        Context::new(names, start.route.remote, &method.name, deadline, &NEVER, view);
+    let (result, panicked) = match &method.action {
+        Action::Inline(handler) | Action::Pooled(handler) => {
+            caught(|| handler(&context, start.body, reply))
+        }
+        // `spec` says that these are queued.
+        Action::Deferred(_) => unreachable!("a deferred method is never run inline"),
+    };
+    (method.conclude(result, reply), panicked)
+}

@@ -1,0 +1,191 @@
+//! Servers as users of the library see them: a registry of methods, an address, and a loop.
+//!
+//! ```no_run
+//! use udp_rpc::server::Server;
+//! use udp_rpc::service::{Method, Registry};
+//!
+//! let mut registry = Registry::new();
+//! registry.add(Method::inline("demo.Text/Reverse", |_context, request, reply| {
+//!     reply.extend(request.iter().rev());
+//!     Ok(())
+//! }))?;
+//! let server = Server::builder(registry).listen("127.0.0.1:5860").bind()?;
+//! println!("listening on {}", server.local_addrs()[0]);
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod event_loop;
+mod gauges;
+mod handle;
+mod pool;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use event_loop::EventLoop;
+pub use handle::Handle;
+
+use crate::core::server::ServerConfig;
+use crate::service::Registry;
+
+/// Threads that run handlers which take time, unless said otherwise. Such handlers wait more than
+/// they reckon, so there are more threads than most machines have cores; each costs its stack
+/// alone until it is used.
+pub const WORKERS: usize = 16;
+
+/// How a server is to be.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    registry: Registry,
+    config: ServerConfig,
+    listen: Vec<io::Result<Vec<SocketAddr>>>,
+    workers: usize,
+}
+
+impl Builder {
+    /// Listens on this address; may be said several times. Port 0 is any free port. A name with
+    /// several addresses stands for all of them.
+    pub fn listen(mut self, address: impl ToSocketAddrs) -> Self {
+        self.listen.push(address.to_socket_addrs().map(Iterator::collect));
+        self
+    }
+
+    /// Number of threads that run handlers which take time, at least 1; [`WORKERS`] unless set.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Changes the core's limits and budgets.
+    pub fn config(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Binds the sockets. Requests that come from here on are kept by the kernel until the server
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be bound (another server has it), when there is no address, or
+    /// when limits or methods contradict each other.
+    pub fn bind(self) -> io::Result<Server> {
+        let mut addresses = Vec::new();
+        for resolved in self.listen {
+            addresses.extend(resolved?);
+        }
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
+        }
+        let services = self
+            .registry
+            .seal()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        for warning in services.warnings() {
+            log::warn!("{warning}");
+        }
+        let event_loop = EventLoop::new(&addresses, services, self.config, self.workers)?;
+        Ok(Server { event_loop })
+    }
+}
+
+/// A server whose sockets are bound.
+pub struct Server {
+    event_loop: EventLoop,
+}
+
+impl Server {
+    /// A server of these methods that is to be configured.
+    pub fn builder(registry: Registry) -> Builder {
+        Builder { registry, config: ServerConfig::default(), listen: Vec::new(), workers: WORKERS }
+    }
+
+    /// The addresses that it listens on, in the order in which they were said.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.event_loop.local_addrs()
+    }
+
+    /// What shuts it down, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.event_loop.handle()
+    }
+
+    /// Serves until it is shut down.
+    ///
+    /// # Errors
+    ///
+    /// Only when the operating system's waiting itself fails; nothing that comes from the network
+    /// ends it.
+    pub fn run(self) -> io::Result<()> {
+        self.event_loop.run()
+    }
+
+    /// Serves on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had.
+    pub fn spawn(self) -> io::Result<Running> {
+        let handle = self.handle();
+        let addresses = self.local_addrs();
+        let thread =
+            std::thread::Builder::new().name("udp-rpc-server".into()).spawn(|| self.run())?;
+        Ok(Running { handle, addresses, thread: Some(thread) })
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listening_on", &self.local_addrs()).finish_non_exhaustive()
+    }
+}
+
+/// A server on a thread of its own. Dropped, it stops at once.
+#[derive(Debug)]
+pub struct Running {
+    handle: Handle,
+    addresses: Vec<SocketAddr>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Running {
+    /// The first address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        // `bind` refuses an empty list.
+        self.addresses[0]
+    }
+
+    /// What shuts it down, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Drains for at most `grace`, and returns when the server has ended. See [`Handle::drain`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn shutdown(mut self, grace: Duration) -> io::Result<()> {
+        self.handle.drain(grace);
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the server's thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        let _ = self.join();
+    }
+}

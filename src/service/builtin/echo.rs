@@ -1,0 +1,17 @@
+//! Gives back what it gets.
+
+use super::super::generated::v1::EchoReply;
+use super::super::generated::v1::echo::ECHO;
+use super::super::{Registry, RegistryError};
+
+/// Adds the echo.
+///
+/// # Errors
+///
+/// As [`install`](super::install).
+pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
+    registry
+        .describe(super::DESCRIPTORS)?
+        .add(ECHO.inline(|_, request| Ok(EchoReply { message: request.message })))?;
+    Ok(())
+}

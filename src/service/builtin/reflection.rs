@@ -1,0 +1,31 @@
+//! What a server offers: one method with its types, or all names, a page at a time.
+
+use super::super::catalog::Catalog;
+use super::super::generated::v1::ListReply;
+use super::super::generated::v1::reflection::{DESCRIBE, LIST};
+use super::super::page::first_page;
+use super::super::{Registry, RegistryError, Status};
+use std::sync::OnceLock;
+
+/// Adds reflection. It tells about all methods of the registry, those added later included.
+///
+/// # Errors
+///
+/// As [`install`](super::install).
+pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
+    let described = registry.catalog();
+    let listed = registry.catalog();
+    registry
+        .describe(super::DESCRIPTORS)?
+        .add(DESCRIBE.inline(move |_, request| known(&described)?.describe(&request.name)))?
+        .add(LIST.inline(move |_, request| {
+            let methods = known(&listed)?.after(request.page_token()).cloned();
+            let (methods, next_page_token) = first_page(0, methods, |method| &method.name);
+            Ok(ListReply { methods, next_page_token })
+        }))?;
+    Ok(())
+}
+
+fn known(catalog: &OnceLock<Catalog>) -> Result<&Catalog, Status> {
+    catalog.get().ok_or_else(|| Status::unavailable("the services are not sealed yet"))
+}

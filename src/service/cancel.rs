@@ -1,0 +1,153 @@
+//! The news that nobody waits for a call any more: set once, seen by its handler.
+//!
+//! A token is set when the call is fenced, superseded or past its deadline. It asks, it does not
+//! force: a handler that does not look runs to its end.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Tells a running handler that its result is no longer wanted. Clones are the same token.
+#[derive(Clone, Default)]
+pub struct CancelToken(Option<Arc<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Set before `listeners` are taken, and only under their lock.
+    cancelled: AtomicBool,
+    /// What is to run when the token is set, each once.
+    listeners: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    /// Wakes the threads in [`CancelToken::wait_timeout`].
+    set: Condvar,
+}
+
+impl State {
+    fn listeners(&self) -> MutexGuard<'_, Vec<Box<dyn FnOnce() + Send>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CancelToken {
+    /// A token that is not set yet.
+    pub fn new() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// A token that is never set: that of a handler which runs inline, where nothing can happen
+    /// beside it. Costs nothing.
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
+    /// True once the result is no longer wanted.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.cancelled.load(Ordering::Acquire))
+    }
+
+    /// Sets the token; the second time nothing happens. Listeners run on this thread.
+    pub fn cancel(&self) {
+        let Some(state) = &self.0 else { return };
+        let listeners = {
+            let mut listeners = state.listeners();
+            state.cancelled.store(true, Ordering::Release);
+            std::mem::take(&mut *listeners)
+        };
+        state.set.notify_all();
+        for listener in listeners {
+            listener();
+        }
+    }
+
+    /// Runs `listener` once when the token is set, at once if it is set already. It runs on the
+    /// thread that sets the token, usually the event loop: it must be quick and must not block.
+    pub fn on_cancel(&self, listener: impl FnOnce() + Send + 'static) {
+        let Some(state) = &self.0 else { return };
+        {
+            let mut listeners = state.listeners();
+            if !state.cancelled.load(Ordering::Acquire) {
+                listeners.push(Box::new(listener));
+                return;
+            }
+        }
+        listener();
+    }
+
+    /// Sleeps for `timeout`, or until the token is set; true if it is. What a handler on the pool
+    /// uses in place of `std::thread::sleep`.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let Some(state) = &self.0 else {
+            std::thread::sleep(timeout);
+            return false;
+        };
+        let start = Instant::now();
+        let mut listeners = state.listeners();
+        while !state.cancelled.load(Ordering::Acquire) {
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            listeners = state
+                .set
+                .wait_timeout(listeners, left)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+        }
+        true
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelToken").field(&self.is_cancelled()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn every_clone_sees_the_token_set() {
+        let token = CancelToken::new();
+        let clone = token.clone();
+        assert!(!clone.is_cancelled());
+        token.cancel();
+        assert!(clone.is_cancelled() && clone.wait_timeout(Duration::MAX));
+    }
+
+    #[test]
+    fn listener_runs_once_whether_it_came_before_or_after() {
+        let token = CancelToken::new();
+        let (tx, rx) = mpsc::channel();
+        let before = tx.clone();
+        token.on_cancel(move || before.send("before").unwrap());
+        token.cancel();
+        token.cancel();
+        token.on_cancel(move || tx.send("after").unwrap());
+        assert_eq!(rx.iter().collect::<Vec<_>>(), ["before", "after"]);
+    }
+
+    #[test]
+    fn waiting_ends_when_the_token_is_set() {
+        let token = CancelToken::new();
+        let waiting = token.clone();
+        let thread = std::thread::spawn(move || waiting.wait_timeout(Duration::from_secs(3600)));
+        token.cancel();
+        assert!(thread.join().unwrap());
+    }
+
+    #[test]
+    fn waiting_without_cancellation_ends_at_its_timeout() {
+        assert!(!CancelToken::new().wait_timeout(Duration::from_millis(1)));
+        assert!(!CancelToken::never().wait_timeout(Duration::ZERO));
+    }
+
+    #[test]
+    fn token_of_an_inline_call_is_never_set() {
+        let token = CancelToken::never();
+        token.on_cancel(|| unreachable!());
+        token.cancel();
+        assert!(!token.is_cancelled());
+    }
+}

@@ -1,0 +1,78 @@
+//! What the unit tests of services share: contexts, responders, and running one method.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use super::{Action, CancelToken, Method, OwnedContext, Responder, Status};
+use crate::wire::{CallId, SessionId};
+
+/// A context with an hour left and no gauges.
+pub(crate) fn context(method: &str) -> OwnedContext {
+    OwnedContext::new(
+        (SessionId(1), CallId(4096)),
+        ([127, 0, 0, 1], 9).into(),
+        method.into(),
+        Instant::now() + Duration::from_secs(3600),
+        CancelToken::new(),
+        Arc::new(()),
+    )
+}
+
+/// A responder, and where its answer arrives.
+pub(crate) fn responder() -> (Responder, mpsc::Receiver<Result<Vec<u8>, Status>>) {
+    let (answer, answers) = mpsc::channel();
+    (Responder::new(move |result| answer.send(result).unwrap()), answers)
+}
+
+/// Runs a method to its end on this thread.
+pub(crate) fn run(method: &Method, body: &[u8]) -> Result<Vec<u8>, Status> {
+    run_in(context(&method.name), method, body)
+}
+
+/// The same, in a context of the test's own.
+pub(crate) fn run_in(
+    context: OwnedContext,
+    method: &Method,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
+    match &method.action {
+        Action::Inline(handler) | Action::Pooled(handler) => {
+            let mut reply = Vec::new();
+            handler(&context.borrow(), body, &mut reply)?;
+            Ok(reply)
+        }
+        Action::Deferred(handler) => {
+            let (responder, answers) = responder();
+            handler(context, body.to_vec(), responder);
+            answers.recv().unwrap()
+        }
+    }
+}
+
+#[cfg(feature = "protobuf")]
+pub(crate) use descriptors::compile;
+
+/// Descriptors made from the text of a .proto file.
+#[cfg(feature = "protobuf")]
+mod descriptors {
+    /// Descriptors of one file, imports included, as a generator would hand them over.
+    pub(crate) fn compile(source: &str) -> Vec<u8> {
+        let file = protox::file::File::from_source("test.proto", source).unwrap();
+        let google = protox::file::GoogleFileResolver::new();
+        let mut compiler = protox::Compiler::with_file_resolver(One(file, google));
+        compiler.include_imports(true).open_file("test.proto").unwrap();
+        compiler.encode_file_descriptor_set()
+    }
+
+    /// Resolves one file, and Google's own.
+    struct One(protox::file::File, protox::file::GoogleFileResolver);
+
+    impl protox::file::FileResolver for One {
+        fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {
+            match name {
+                "test.proto" => Ok(self.0.clone()),
+                _ => self.1.open_file(name),
+            }
+        }
+    }
+}

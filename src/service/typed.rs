@@ -1,0 +1,212 @@
+//! Methods that see protobuf messages: one constant says a method's name, types and semantics, and
+//! both ends use it.
+//!
+//! Bytes are decoded before the handler and encoded after it, nowhere else; a request that does
+//! not decode never reaches the handler.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use prost::Message;
+
+use super::{Context, Idempotency, Method, OwnedContext, Responder, Status};
+use crate::wire::MethodId;
+
+/// The signature of a method that takes one `Request` and gives one `Reply`.
+///
+/// ```
+/// use udp_rpc::service::{Registry, Unary};
+///
+/// /// Length of a text; what a generator would write from a .proto file.
+/// const LENGTH: Unary<String, u64> = Unary::new("demo.Text/Length").no_side_effects();
+///
+/// let mut registry = Registry::new();
+/// registry.add(LENGTH.inline(|_context, text| Ok(text.len() as u64)))?;
+/// # Ok::<(), udp_rpc::service::RegistryError>(())
+/// ```
+pub struct Unary<Request, Reply> {
+    name: &'static str,
+    idempotency: Idempotency,
+    types: PhantomData<fn(Request) -> Reply>,
+}
+
+impl<Request, Reply> Clone for Unary<Request, Reply> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Request, Reply> Copy for Unary<Request, Reply> {}
+
+impl<Request, Reply> fmt::Debug for Unary<Request, Reply> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unary")
+            .field("name", &self.name)
+            .field("idempotency", &self.idempotency)
+            .finish()
+    }
+}
+
+impl<Request, Reply> Unary<Request, Reply> {
+    /// The method with this full name, `package.Service/Method`. Until said otherwise a second run
+    /// may do harm.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, idempotency: Idempotency::Unknown, types: PhantomData }
+    }
+
+    /// Declares that the method has no side effects: a client may issue it again by itself.
+    #[must_use]
+    pub const fn no_side_effects(mut self) -> Self {
+        self.idempotency = Idempotency::NoSideEffects;
+        self
+    }
+
+    /// Declares that a second run adds nothing to the first.
+    #[must_use]
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotency = Idempotency::Idempotent;
+        self
+    }
+
+    /// Full name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What a second run would do.
+    pub const fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    /// The id by which requests name this method.
+    pub const fn id(&self) -> MethodId {
+        MethodId::of(self.name)
+    }
+}
+
+impl<Request, Reply> Unary<Request, Reply>
+where
+    Request: Message + Default + 'static,
+    Reply: Message + Default + 'static,
+{
+    /// This method, run right on the event loop: `run` must end within microseconds and wait for
+    /// nothing.
+    pub fn inline(
+        self,
+        run: impl Fn(&Context<'_>, Request) -> Result<Reply, Status> + Send + Sync + 'static,
+    ) -> Method {
+        Method::inline(self.name, handler(run)).idempotency(self.idempotency)
+    }
+
+    /// This method, run on the server's pool, where it may block.
+    pub fn pooled(
+        self,
+        run: impl Fn(&Context<'_>, Request) -> Result<Reply, Status> + Send + Sync + 'static,
+    ) -> Method {
+        Method::pooled(self.name, handler(run)).idempotency(self.idempotency)
+    }
+
+    /// This method, answered later and from any thread through a responder.
+    pub fn deferred(
+        self,
+        run: impl Fn(OwnedContext, Request, TypedResponder<Reply>) + Send + Sync + 'static,
+    ) -> Method {
+        Method::deferred(self.name, move |context, body, responder| match decode(&body) {
+            Ok(request) => run(context, request, TypedResponder::new(responder)),
+            Err(status) => responder.respond(Err(status)),
+        })
+        .idempotency(self.idempotency)
+    }
+
+    /// The bytes of a request.
+    pub fn encode_request(&self, request: &Request) -> Vec<u8> {
+        request.encode_to_vec()
+    }
+
+    /// The reply that these bytes are.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL when they are none: both ends do not agree on the types.
+    pub fn decode_reply(&self, body: &[u8]) -> Result<Reply, Status> {
+        Reply::decode(body).map_err(|error| {
+            Status::internal(format!("the reply of {} does not decode: {error}", self.name))
+        })
+    }
+}
+
+fn handler<Request: Message + Default, Reply: Message>(
+    run: impl Fn(&Context<'_>, Request) -> Result<Reply, Status> + Send + Sync + 'static,
+) -> impl Fn(&Context<'_>, &[u8], &mut Vec<u8>) -> Result<(), Status> + Send + Sync + 'static {
+    move |context, body, out| {
+        run(context, decode(body)?)?
+            .encode(out)
+            .map_err(|error| Status::internal(format!("the reply does not encode: {error}")))
+    }
+}
+
+fn decode<Request: Message + Default>(body: &[u8]) -> Result<Request, Status> {
+    Request::decode(body)
+        .map_err(|error| Status::invalid_argument(format!("the request does not decode: {error}")))
+}
+
+/// A [`Responder`] that takes a message.
+pub struct TypedResponder<Reply> {
+    responder: Responder,
+    reply: PhantomData<fn(Reply)>,
+}
+
+impl<Reply: Message> TypedResponder<Reply> {
+    /// Answers with messages through a responder that takes bytes.
+    pub fn new(responder: Responder) -> Self {
+        Self { responder, reply: PhantomData }
+    }
+
+    /// Ends the call: the reply, or why it failed.
+    pub fn respond(self, result: Result<Reply, Status>) {
+        self.responder.respond(result.map(|reply| reply.encode_to_vec()));
+    }
+}
+
+impl<Reply> fmt::Debug for TypedResponder<Reply> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedResponder")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use crate::wire::Code;
+
+    const DOUBLE: Unary<u64, u64> = Unary::new("Test/Double").no_side_effects();
+
+    #[test]
+    fn messages_are_decoded_and_encoded_around_the_handler() {
+        for method in [
+            DOUBLE.inline(|_, n| Ok(2 * n)),
+            DOUBLE.pooled(|_, n| Ok(2 * n)),
+            DOUBLE.deferred(|_, n, responder| responder.respond(Ok(2 * n))),
+        ] {
+            assert_eq!(method.idempotency, Idempotency::NoSideEffects);
+            let reply = testing::run(&method, &DOUBLE.encode_request(&21)).unwrap();
+            assert_eq!(DOUBLE.decode_reply(&reply), Ok(42));
+        }
+    }
+
+    #[test]
+    fn request_that_does_not_decode_never_reaches_the_handler() {
+        for method in
+            [DOUBLE.inline(|_, _| unreachable!()), DOUBLE.deferred(|_, _, _| unreachable!())]
+        {
+            let status = testing::run(&method, &[0xff]).unwrap_err();
+            assert_eq!(status.code, Code::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn reply_that_does_not_decode_is_an_error() {
+        assert_eq!(DOUBLE.decode_reply(&[0xff]).unwrap_err().code, Code::Internal);
+    }
+}
