@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod net;
+pub mod server;
 pub mod service;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

@@ -22,7 +22,7 @@ struct Args {
         short,
         long,
         value_name = "ADDR:PORT",
-        default_value_t = default_listen(),
+        default_values_t = [default_listen()],
         value_parser = parse_listen,
         env = "UDP_RPC_LISTEN",
         value_delimiter = ','

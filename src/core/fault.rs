@@ -90,33 +90,20 @@ impl Faults {
         let twice = chance(dice, self.duplicate);
         let first = self.roll_copy(dice);
         let second = self.roll_copy(dice);
-        if lost {
-            Fate::Lost
-        } else {
-            Fate::Delivered {
-                first,
-                second: twice.then_some(second),
-            }
-        }
+        if lost { Fate::Lost } else { Fate::Delivered { first, second: twice.then_some(second) } }
     }
 
     fn roll_copy(&self, dice: &mut Prf) -> Arrival {
         let jitter = self.jitter.mul_f64(dice.unit());
         let reordered = chance(dice, self.reorder);
-        let hold = (self.delay + self.jitter)
-            .max(SHORTEST_HOLD)
-            .mul_f64(1.0 + 3.0 * dice.unit());
+        let hold = (self.delay + self.jitter).max(SHORTEST_HOLD).mul_f64(1.0 + 3.0 * dice.unit());
         let damaged = chance(dice, self.corrupt);
         let bits = dice.next_u64();
         let mut delay = self.delay + jitter;
         if reordered {
             delay += hold;
         }
-        Arrival {
-            delay,
-            reordered,
-            damage: damaged.then_some(Damage(bits)),
-        }
+        Arrival { delay, reordered, damage: damaged.then_some(Damage(bits)) }
     }
 }
 
@@ -190,9 +177,7 @@ impl Damage {
         let mut state = self.0;
         for n in 0..flips as usize {
             // The steps of a 64-bit linear congruential generator (Knuth's MMIX constants).
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let mut bit = (state >> 16) % length;
             while flipped[..n].contains(&bit) {
                 bit = (bit + 1) % length;
@@ -248,12 +233,7 @@ pub struct FaultyPath<T> {
 impl<T: Item> FaultyPath<T> {
     /// A path with these faults. Values out of range act as the nearest one in range would.
     pub fn new(faults: Faults, seed: &Seed) -> Self {
-        Self {
-            faults,
-            dice: Prf::new(seed, "path"),
-            under_way: BTreeMap::new(),
-            pushed: 0,
-        }
+        Self { faults, dice: Prf::new(seed, "path"), under_way: BTreeMap::new(), pushed: 0 }
     }
 
     /// Sends an item into the path, and tells what the path does to it.
@@ -319,9 +299,7 @@ pub fn parse_probability(text: &str) -> Result<f64, FaultError> {
     let value: f64 = match digits.parse() {
         Ok(value) if plain => value,
         _ => {
-            return Err(FaultError::NotAProbability {
-                text: text.to_owned(),
-            });
+            return Err(FaultError::NotAProbability { text: text.to_owned() });
         }
     };
     let probability = value / unit;
@@ -329,10 +307,7 @@ pub fn parse_probability(text: &str) -> Result<f64, FaultError> {
         Ok(probability)
     } else {
         let percent = (unit == 1.0 && value <= 100.0).then(|| format!("{digits}%"));
-        Err(FaultError::OutOfRange {
-            text: text.to_owned(),
-            meant: percent,
-        })
+        Err(FaultError::OutOfRange { text: text.to_owned(), meant: percent })
     }
 }
 
@@ -369,10 +344,7 @@ impl fmt::Display for FaultError {
             Self::NotAProbability { text } => {
                 write!(f, "'{text}' is no probability: write it as 30% or 0.3")
             }
-            Self::OutOfRange {
-                text,
-                meant: Some(meant),
-            } => {
+            Self::OutOfRange { text, meant: Some(meant) } => {
                 write!(
                     f,
                     "'{text}' is no probability: it is from 0% to 100% (did you mean {meant}?)"
@@ -417,13 +389,8 @@ mod tests {
 
     #[test]
     fn rates_are_those_asked_for() {
-        let faults = Faults {
-            loss: 0.3,
-            duplicate: 0.2,
-            corrupt: 0.1,
-            reorder: 0.4,
-            ..Faults::NONE
-        };
+        let faults =
+            Faults { loss: 0.3, duplicate: 0.2, corrupt: 0.1, reorder: 0.4, ..Faults::NONE };
         let mut path = path(faults, 2);
         let (mut lost, mut twice, mut corrupted, mut late, mut copies) = (0, 0, 0, 0, 0);
         for _ in 0..10_000 {
@@ -436,10 +403,7 @@ mod tests {
         }
         assert!((2_850..3_150).contains(&lost), "lost {lost}");
         assert!((1_280..1_520).contains(&twice), "twice {twice}");
-        assert!(
-            (720..960).contains(&corrupted),
-            "corrupted {corrupted} of {copies}"
-        );
+        assert!((720..960).contains(&corrupted), "corrupted {corrupted} of {copies}");
         assert!((3_100..3_620).contains(&late), "late {late} of {copies}");
         assert_eq!(drain(&mut path).len() as u32, copies);
     }
@@ -466,14 +430,7 @@ mod tests {
     #[test]
     fn delay_and_jitter_bound_the_time_under_way() {
         let (delay, jitter) = (Duration::from_millis(50), Duration::from_millis(20));
-        let mut path = path(
-            Faults {
-                delay,
-                jitter,
-                ..Faults::NONE
-            },
-            5,
-        );
+        let mut path = path(Faults { delay, jitter, ..Faults::NONE }, 5);
         for _ in 0..1_000 {
             path.push(START, vec![1]);
         }
@@ -485,13 +442,7 @@ mod tests {
 
     #[test]
     fn reordered_item_is_overtaken() {
-        let mut path = path(
-            Faults {
-                reorder: 0.5,
-                ..Faults::NONE
-            },
-            6,
-        );
+        let mut path = path(Faults { reorder: 0.5, ..Faults::NONE }, 6);
         for n in 0..50u8 {
             path.push(START, vec![n]);
         }
@@ -519,21 +470,11 @@ mod tests {
         assert_eq!(parse_probability("1"), Ok(1.0));
         assert_eq!(parse_probability("100%"), Ok(1.0));
         assert_eq!(parse_probability(" 2.5 % "), Ok(0.025));
-        for wrong in [
-            "", "%", "x", "-0.1", "1e-3", "nan", "inf", "0.3%%", "0,3", "+0.5",
-        ] {
+        for wrong in ["", "%", "x", "-0.1", "1e-3", "nan", "inf", "0.3%%", "0,3", "+0.5"] {
             let error = parse_probability(wrong).unwrap_err();
-            assert!(
-                matches!(error, FaultError::NotAProbability { .. }),
-                "{wrong}: {error}"
-            );
+            assert!(matches!(error, FaultError::NotAProbability { .. }), "{wrong}: {error}");
         }
-        assert!(
-            parse_probability("101%")
-                .unwrap_err()
-                .to_string()
-                .contains("100%")
-        );
+        assert!(parse_probability("101%").unwrap_err().to_string().contains("100%"));
         let error = parse_probability("30").unwrap_err().to_string();
         assert!(error.contains("did you mean 30%?"), "{error}");
     }
@@ -541,23 +482,11 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         assert_eq!(Faults::NONE.check(), Ok(()));
-        let wrong = Faults {
-            loss: 1.5,
-            ..Faults::NONE
-        };
+        let wrong = Faults { loss: 1.5, ..Faults::NONE };
         assert_eq!(wrong.check(), Err(FaultError::Probability { name: "loss" }));
-        let wrong = Faults {
-            corrupt: f64::NAN,
-            ..Faults::NONE
-        };
-        assert_eq!(
-            wrong.check(),
-            Err(FaultError::Probability { name: "corrupt" })
-        );
-        let wrong = Faults {
-            delay: Duration::from_secs(3601),
-            ..Faults::NONE
-        };
+        let wrong = Faults { corrupt: f64::NAN, ..Faults::NONE };
+        assert_eq!(wrong.check(), Err(FaultError::Probability { name: "corrupt" }));
+        let wrong = Faults { delay: Duration::from_secs(3601), ..Faults::NONE };
         assert_eq!(wrong.check(), Err(FaultError::Delay { name: "delay" }));
     }
 }

@@ -16,11 +16,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::gauges::{LoopCounters, View};
 use super::handle::{Command, Handle};
 use super::pool::{Inbox, Pool, Report, Task, caught, instant};
+use crate::core::Time;
 use crate::core::server::{
     CallKey, End, Event, Execution, MethodSpec, Received, Route, Server, ServerConfig, Start,
     Transmit,
 };
-use crate::core::Time;
 use crate::net::{Batch, Clock, SendError, Socket, seed};
 use crate::service::{Action, CancelToken, Context, Method, Services};
 
@@ -94,8 +94,7 @@ impl EventLoop {
         config: ServerConfig,
         workers: usize,
     ) -> io::Result<Self> {
-        let methods: Vec<Arc<Method>> =
-            services.methods().iter().cloned().map(Arc::new).collect();
+        let methods: Vec<Arc<Method>> = services.methods().iter().cloned().map(Arc::new).collect();
         let specs = methods.iter().map(|method| spec(method)).collect();
         let clock = Clock::start();
         let core = Server::new(config, specs, seed()?, clock.now())
@@ -228,8 +227,7 @@ impl EventLoop {
             let route = Route { remote, local, socket: index };
             if let Some(start) = self.core.handle_datagram(now, &route, datagram) {
                 let workers = (self.pool.idle(), self.pool.workers());
-                let view =
-                    View { core: &self.core, counters: &self.counters, now, workers };
+                let view = View { core: &self.core, counters: &self.counters, now, workers };
                 let (code, panicked) =
                     run_inline(&self.methods, &view, &start, now, &mut self.reply);
                 self.counters.panics += u64::from(panicked);
@@ -391,8 +389,7 @@ fn run_inline(
     let method = &methods[start.method];
     let names = (start.key.session, start.key.call);
     let deadline = instant(now, start.expiry);
-    let context =
-        Context::new(names, start.route.remote, &method.name, deadline, &NEVER, view);
+    let context = Context::new(names, start.route.remote, &method.name, deadline, &NEVER, view);
     let (result, panicked) = match &method.action {
         Action::Inline(handler) | Action::Pooled(handler) => {
             caught(|| handler(&context, start.body, reply))

@@ -30,12 +30,7 @@ pub(super) struct Task {
 /// What a worker, or a responder on whatever thread, tells the event loop.
 pub(super) enum Report {
     /// A call ended.
-    Ended {
-        key: CallKey,
-        code: Code,
-        body: Vec<u8>,
-        panicked: bool,
-    },
+    Ended { key: CallKey, code: Code, body: Vec<u8>, panicked: bool },
     /// A call's handler was never begun.
     NotStarted { key: CallKey, reason: Reason },
     /// A worker is free again; the request's memory may be used again.
@@ -87,8 +82,7 @@ impl Pool {
         let (tasks, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..workers {
-            let worker =
-                Worker { tasks: Arc::clone(&receiver), clock, inbox: Arc::clone(inbox) };
+            let worker = Worker { tasks: Arc::clone(&receiver), clock, inbox: Arc::clone(inbox) };
             thread::Builder::new()
                 .name(format!("udp-rpc-worker-{number}"))
                 .spawn(move || worker.work())?;
@@ -154,8 +148,7 @@ impl Worker {
                 let context =
                     Context::new(names, route.remote, &method.name, deadline, &cancel, &());
                 let mut reply = Vec::new();
-                let (result, panicked) =
-                    caught(|| handler(&context, &body, &mut reply));
+                let (result, panicked) = caught(|| handler(&context, &body, &mut reply));
                 let code = method.conclude(result, &mut reply);
                 let ended = Report::Ended { key, code, body: reply, panicked };
                 self.inbox.push([ended, Report::Idle { request: body }]);
