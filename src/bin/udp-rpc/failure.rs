@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Answer(String),
     /// This process could not even ask; nothing new is known of any call.
     Lost(String),
+    /// The demo saw a promise broken.
+    Broken(String),
     /// Nobody reads stdout any more.
     BrokenPipe,
 }
@@ -57,7 +59,7 @@ impl Failure {
             Failure::NotSent(..) => Exit::NotRun,
             Failure::Call(ended) if ended.interrupted => Exit::Interrupted,
             Failure::Call(ended) => Exit::from(&ended.error.outcome),
-            Failure::Answer(_) => Exit::Failed,
+            Failure::Answer(_) | Failure::Broken(_) => Exit::Failed,
             Failure::Lost(_) => Exit::Unknown,
             Failure::BrokenPipe => Exit::Ok,
         }
@@ -87,6 +89,7 @@ impl Failure {
             Failure::Call(ended) => ended.text(style),
             Failure::Answer(message) => format!("{error} it ran, but {message}"),
             Failure::Lost(message) => format!("{error} {message}"),
+            Failure::Broken(message) => format!("{} {message}", style.bad("PROMISE BROKEN:")),
             Failure::BrokenPipe => String::new(),
         }
     }
@@ -105,6 +108,7 @@ impl Failure {
             Failure::Call(ended) => ended.json(),
             Failure::Answer(message) => object(json!({ "kind": "answer", "message": message, "outcome": "executed" })),
             Failure::Lost(message) => object(json!({ "kind": "lost", "message": message })),
+            Failure::Broken(message) => object(json!({ "kind": "broken", "message": message })),
             Failure::BrokenPipe => Map::new(),
         };
         object.insert("exit".into(), self.exit().number().into());
@@ -169,19 +173,16 @@ impl Ended {
 /// An outcome with its proof, in words.
 pub(crate) fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Executed => "executed: it ran once".to_owned(),
+        Outcome::Executed => "executed (it ran once)".to_owned(),
         Outcome::NotExecuted(proof) => {
-            format!("not executed, and never will be: {}", proof_text(proof))
+            let proof = match proof {
+                Proof::NeverSent => "it was never sent".to_owned(),
+                Proof::Promised(reason) => format!("the server has recorded it: {reason}"),
+                Proof::UnknownSession => "the server never received it".to_owned(),
+            };
+            format!("not executed, and never will be ({proof})")
         }
-        Outcome::Unknown => "unknown: it ran at most once; nobody can say more now".to_owned(),
-    }
-}
-
-fn proof_text(proof: &Proof) -> String {
-    match proof {
-        Proof::NeverSent => "it was never sent".to_owned(),
-        Proof::Promised(reason) => format!("the server has recorded its refusal ({reason})"),
-        Proof::UnknownSession => "the server never received it".to_owned(),
+        Outcome::Unknown => "unknown (it ran at most once; nobody can say more now)".to_owned(),
     }
 }
 

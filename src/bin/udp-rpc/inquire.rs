@@ -5,7 +5,7 @@ use std::time::Instant;
 use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value};
 use udp_rpc::client::{self, Fate, Inquire};
-use udp_rpc::core::{Outcome, Proof};
+use udp_rpc::core::Outcome;
 use udp_rpc::wire::{Code, SlotState, StatusBody};
 
 use crate::address::Address;
@@ -127,12 +127,10 @@ impl<'a> Verdict<'a> {
                 None,
                 Exit::Unknown,
             ),
-            Fate::Unknown => verdict(
-                "unknown",
-                "unknown: it ran at most once; nobody can say more now",
-                Some(Outcome::Unknown),
-                Exit::Unknown,
-            ),
+            Fate::Unknown(why) => {
+                let sentence = format!("unknown: it ran at most once; {why}");
+                verdict("unknown", &sentence, Some(Outcome::Unknown), Exit::Unknown)
+            }
         }
     }
 
@@ -201,6 +199,7 @@ fn answer_text(types: Option<&Types>, body: &[u8]) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use udp_rpc::core::Proof;
     use udp_rpc::wire::Reason;
 
     use super::*;
@@ -224,6 +223,6 @@ mod tests {
         assert!(shown(&fenced).0.contains("fenced"));
         assert_eq!(shown(&Fate::InProgress(SlotState::Running)).1, Exit::Unknown);
         assert_eq!(shown(&Fate::NotSeen).1, Exit::Unknown);
-        assert_eq!(shown(&Fate::Unknown).1, Exit::Unknown);
+        assert_eq!(shown(&Fate::Unknown(String::new())).1, Exit::Unknown);
     }
 }

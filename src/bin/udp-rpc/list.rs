@@ -44,13 +44,14 @@ fn line(method: &MethodSummary, format: Format) -> String {
     if format == Format::Json {
         return format!("{}\n", schema::json(method));
     }
-    let mut remarks = vec![schema::promise(method.idempotency())];
-    remarks.extend(schema::shape((method.client_streaming, method.server_streaming)));
-    if !method.served {
-        remarks.push("not served here");
-    }
-    if !method.described {
-        remarks.push("raw bytes");
-    }
-    format!("{:<36} {}\n", method.name, remarks.join(", "))
+    let shape = schema::shape((method.client_streaming, method.server_streaming));
+    let promise = schema::promise(method.idempotency());
+    let remark = match (method.served, shape) {
+        (true, None) => promise.to_owned(),
+        (true, Some(shape)) => format!("{promise}, {shape}"),
+        (false, None) => "not served here".to_owned(),
+        (false, Some(shape)) => format!("not served here: {shape}"),
+    };
+    let raw = if method.described { "" } else { ", raw bytes" };
+    format!("{:<36} {remark}{raw}\n", method.name)
 }
