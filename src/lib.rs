@@ -1,5 +1,6 @@
 //! Remote procedure calls in UDP datagrams, executed at most once, that tell the truth when they fail.
 
+pub mod client;
 pub mod core;
 pub mod net;
 pub mod server;

@@ -58,7 +58,8 @@ fn imports_run_one_way() {
                 for module in imported(line) {
                     let is_layer = LAYERS.iter().any(|(name, _)| *name == module);
                     if is_layer && !allowed.contains(&module) {
-                        wrong.push(format!("{}:{number}: {layer} imports {module}", file.display()));
+                        wrong
+                            .push(format!("{}:{number}: {layer} imports {module}", file.display()));
                     }
                 }
             }

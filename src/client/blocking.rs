@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::Method;
 use super::link::{Interrupter, Link};
 use super::observe::{Observation, Observer};
-use crate::core::client::{
-    CallHandle, Client, ClientConfig, Event, NewCall, Pong, SessionInfo,
-};
+use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall, Pong, SessionInfo};
 use crate::core::fault::Faults;
 use crate::core::{CallError, CallToken, Reply, Seed, Time};
 use crate::net;
@@ -29,7 +27,6 @@ pub struct Options {
 #[derive(Default)]
 pub struct Builder {
     config: ClientConfig,
-    timeout: Option<Duration>,
     faults: Faults,
     fault_seed: Option<u64>,
     observer: Option<Observer>,
@@ -39,7 +36,7 @@ impl Builder {
     /// How long a call waits for its answer unless it says otherwise; 10 s unless set.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.config.timeout = timeout;
         self
     }
 
@@ -76,10 +73,7 @@ impl Builder {
 
     /// Tells `observer` of every datagram.
     #[must_use]
-    pub fn observer(
-        mut self,
-        observer: impl FnMut(&Observation<'_>) + Send + 'static,
-    ) -> Self {
+    pub fn observer(mut self, observer: impl FnMut(&Observation<'_>) + Send + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
     }
@@ -105,10 +99,9 @@ impl Builder {
         let seed = net::seed()?;
         let dice = self.fault_seed.map_or(seed, Seed::from_number);
         Ok(BlockingClient {
-            core: Client::new(self.config.clone(), servers.clone(), seed),
+            timeout: self.config.timeout,
+            core: Client::new(self.config, servers.clone(), seed),
             link: Link::new(self.faults, &dice, self.observer)?,
-            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            config: self.config,
             servers,
             ended: BTreeMap::new(),
             pinged: BTreeMap::new(),
@@ -116,9 +109,6 @@ impl Builder {
         })
     }
 }
-
-/// How long a call waits for its answer when nobody says: 10 s, as gRPC's users and tarpc expect.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client that works on its caller's thread, with sockets of its own: no other thread is
 /// involved, so a call's latency is the sockets'.
@@ -140,8 +130,6 @@ pub struct BlockingClient {
     core: Client,
     link: Link,
     timeout: Duration,
-    /// For a new core after a fork.
-    config: ClientConfig,
     servers: Vec<SocketAddr>,
     /// Calls that have ended and have not been asked for yet.
     ended: BTreeMap<CallHandle, Result<Reply, CallError>>,
@@ -268,7 +256,10 @@ impl BlockingClient {
             if let Some(result) = self.ended.remove(&handle) {
                 return result;
             }
-            assert!(self.core.is_open(handle), "waiting for a call that has been told already");
+            assert!(
+                self.core.is_in_progress(handle),
+                "waiting for a call that has been told already"
+            );
             self.turn(Time::MAX);
         }
     }
@@ -302,7 +293,7 @@ impl BlockingClient {
             if let Some(ended) = self.ended.pop_first() {
                 return Some(ended);
             }
-            if self.core.is_idle() {
+            if self.core.in_progress() == 0 {
                 return None;
             }
             self.turn(Time::MAX);
@@ -408,7 +399,7 @@ impl BlockingClient {
         }
         #[expect(clippy::expect_used, reason = "going on with the parent's session is no choice")]
         let seed = net::seed().expect("the system had randomness when the client was made");
-        self.core = Client::new(self.config.clone(), self.servers.clone(), seed);
+        self.core.forked(seed);
         self.link.rebind();
         self.ended.clear();
         self.pinged.clear();

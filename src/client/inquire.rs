@@ -6,18 +6,9 @@ use std::time::Duration;
 use super::link::Link;
 use super::observe::Observation;
 use crate::core::CallToken;
-use crate::core::client::{Fate, Inquiry};
+use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
 use crate::core::fault::Faults;
 use crate::net;
-
-/// What to ask of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inquire {
-    /// What became of it; changes nothing.
-    Status,
-    /// The same, and that it never starts if it has not started yet.
-    Fence,
-}
 
 /// Asks the server that `token` names what became of its call, for at most `timeout`. Any
 /// process may ask; it needs nothing but the token.
@@ -30,7 +21,7 @@ pub enum Inquire {
 /// no error but [`Fate::Unknown`].
 pub fn inquire(
     token: &CallToken,
-    what: Inquire,
+    what: Asked,
     timeout: Duration,
     faults: Faults,
     observer: Option<Box<dyn FnMut(&Observation<'_>) + Send>>,
@@ -39,10 +30,10 @@ pub fn inquire(
     let mut link = Link::new(faults, &seed, observer)?;
     let now = link.now();
     let deadline = now + timeout;
-    let mut inquiry = Inquiry::new(*token, what == Inquire::Fence, now, deadline, seed);
+    let mut inquiry = Inquiry::new(&ClientConfig::default(), *token, what, now, deadline, seed);
     loop {
         if let Some(fate) = inquiry.fate() {
-            return Ok(fate);
+            return Ok(fate.clone());
         }
         link.turn(&mut inquiry, deadline)?;
     }

@@ -27,33 +27,56 @@ pub(super) trait Machine {
     fn poll_timeout(&self) -> Option<Time>;
 }
 
-macro_rules! machine {
-    ($type:ty) => {
-        impl Machine for $type {
-            fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
-                <$type>::handle_datagram(self, now, from, datagram);
-            }
-            fn handle_refused(&mut self, now: Time, server: SocketAddr) {
-                <$type>::handle_refused(self, now, server);
-            }
-            fn handle_unsent(&mut self, now: Time, transmit: &Transmit) {
-                <$type>::handle_unsent(self, now, transmit);
-            }
-            fn handle_timeout(&mut self, now: Time) {
-                <$type>::handle_timeout(self, now);
-            }
-            fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
-                <$type>::poll_transmit(self, now, out)
-            }
-            fn poll_timeout(&self) -> Option<Time> {
-                <$type>::poll_timeout(self)
-            }
-        }
-    };
+impl Machine for Client {
+    fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+        Client::handle_datagram(self, now, from, datagram);
+    }
+
+    fn handle_refused(&mut self, now: Time, server: SocketAddr) {
+        Client::handle_refused(self, now, server);
+    }
+
+    fn handle_unsent(&mut self, now: Time, transmit: &Transmit) {
+        Client::handle_unsent(self, now, transmit);
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        Client::handle_timeout(self, now);
+    }
+
+    fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
+        Client::poll_transmit(self, now, out)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Client::poll_timeout(self)
+    }
 }
 
-machine!(Client);
-machine!(Inquiry);
+impl Machine for Inquiry {
+    fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) {
+        Inquiry::handle_datagram(self, now, from, datagram);
+    }
+
+    fn handle_refused(&mut self, _now: Time, server: SocketAddr) {
+        Inquiry::handle_refused(self, server);
+    }
+
+    /// A question that was not sent goes again by its timer, and proves nothing either way.
+    fn handle_unsent(&mut self, _now: Time, _transmit: &Transmit) {}
+
+    fn handle_timeout(&mut self, now: Time) {
+        Inquiry::handle_timeout(self, now);
+    }
+
+    fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
+        Inquiry::poll_transmit(self, now, out)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Inquiry::poll_timeout(self)
+    }
+}
 
 /// Token of the waker; sockets have their index.
 const WAKER: Token = Token(usize::MAX);
@@ -100,11 +123,7 @@ struct BadPath {
 }
 
 impl Link {
-    pub(super) fn new(
-        faults: Faults,
-        seed: &Seed,
-        observer: Option<Observer>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(faults: Faults, seed: &Seed, observer: Option<Observer>) -> io::Result<Self> {
         let clock = Clock::start();
         let path = (!faults.is_none()).then(|| {
             // Two directions, two seeds.
@@ -203,7 +222,14 @@ impl Link {
         let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let Some(path) = &mut self.path else {
             for datagram in contents.chunks(size) {
-                observe(&mut self.observer, now.since(self.started), Direction::Sent, server, datagram, None);
+                observe(
+                    &mut self.observer,
+                    now.since(self.started),
+                    Direction::Sent,
+                    server,
+                    datagram,
+                    None,
+                );
             }
             return self.send(machine, now, transmit, contents);
         };
@@ -323,8 +349,7 @@ impl Link {
                 }
             }
         }
-        while let Some((datagram, from)) =
-            self.path.as_mut().and_then(|path| path.inward.poll(now))
+        while let Some((datagram, from)) = self.path.as_mut().and_then(|path| path.inward.poll(now))
         {
             machine.handle_datagram(now, from, &datagram);
         }

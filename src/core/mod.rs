@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod client;
 pub mod fault;
 mod outcome;
 mod prf;
@@ -22,6 +23,6 @@ pub(crate) use prf::{Key, Prf};
 pub(crate) use rtt::RttEstimator;
 pub(crate) use rules::{Rule, Rules};
 pub use time::Time;
-pub(crate) use time::{micros, micros_u32};
+pub(crate) use time::micros;
 pub use token::{CallToken, TokenError};
 pub(crate) use uncompared::Uncompared;

@@ -106,9 +106,4 @@ impl Prf {
     pub(crate) fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
-
-    /// True with this probability.
-    pub(crate) fn chance(&mut self, probability: f64) -> bool {
-        probability > 0.0 && self.unit() < probability
-    }
 }

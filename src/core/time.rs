@@ -55,8 +55,3 @@ impl fmt::Debug for Time {
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
-
-/// A duration in µs, `u32::MAX` (71 minutes) if it is longer.
-pub(crate) fn micros_u32(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}

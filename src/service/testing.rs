@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Action, CancelToken, Method, OwnedContext, Responder, Status};
+use super::{CancelToken, OwnedContext, Responder, Status};
 use crate::wire::{CallId, SessionId};
 
 /// A context with an hour left and no gauges.
@@ -24,37 +24,40 @@ pub(crate) fn responder() -> (Responder, mpsc::Receiver<Result<Vec<u8>, Status>>
     (Responder::new(move |result| answer.send(result).unwrap()), answers)
 }
 
-/// Runs a method to its end on this thread.
-pub(crate) fn run(method: &Method, body: &[u8]) -> Result<Vec<u8>, Status> {
-    run_in(context(&method.name), method, body)
-}
+#[cfg(feature = "protobuf")]
+pub(crate) use typed::{compile, run, run_in};
 
-/// The same, in a context of the test's own.
-pub(crate) fn run_in(
-    context: OwnedContext,
-    method: &Method,
-    body: &[u8],
-) -> Result<Vec<u8>, Status> {
-    match &method.action {
-        Action::Inline(handler) | Action::Pooled(handler) => {
-            let mut reply = Vec::new();
-            handler(&context.borrow(), body, &mut reply)?;
-            Ok(reply)
-        }
-        Action::Deferred(handler) => {
-            let (responder, answers) = responder();
-            handler(context, body.to_vec(), responder);
-            answers.recv().unwrap()
+/// What only the tests of typed methods need.
+#[cfg(feature = "protobuf")]
+mod typed {
+    use super::*;
+    use crate::service::{Action, Method};
+
+    /// Runs a method to its end on this thread.
+    pub(crate) fn run(method: &Method, body: &[u8]) -> Result<Vec<u8>, Status> {
+        run_in(context(&method.name), method, body)
+    }
+
+    /// The same, in a context of the test's own.
+    pub(crate) fn run_in(
+        context: OwnedContext,
+        method: &Method,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Status> {
+        match &method.action {
+            Action::Inline(handler) | Action::Pooled(handler) => {
+                let mut reply = Vec::new();
+                handler(&context.borrow(), body, &mut reply)?;
+                Ok(reply)
+            }
+            Action::Deferred(handler) => {
+                let (responder, answers) = responder();
+                handler(context, body.to_vec(), responder);
+                answers.recv().unwrap()
+            }
         }
     }
-}
 
-#[cfg(feature = "protobuf")]
-pub(crate) use descriptors::compile;
-
-/// Descriptors made from the text of a .proto file.
-#[cfg(feature = "protobuf")]
-mod descriptors {
     /// Descriptors of one file, imports included, as a generator would hand them over.
     pub(crate) fn compile(source: &str) -> Vec<u8> {
         let file = protox::file::File::from_source("test.proto", source).unwrap();

@@ -1,0 +1,113 @@
+//! What timers do: losses, the next copies, ends of pauses, deadlines.
+//!
+//! Timers are worked out anew when they fire, because the interval may have grown meanwhile.
+
+use super::call::{Issue, Phase};
+use super::flow::Flow;
+use super::{CallHandle, Client, Key};
+use crate::core::Time;
+
+impl Client {
+    /// To be called when [`Client::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(key) = self.timers.pop(now) {
+            match key {
+                Key::Hello => self.on_hello_timer(),
+                Key::Call(handle) => self.on_call_timer(now, handle),
+                Key::Ping(handle) => self.on_ping_timer(now, handle),
+            }
+        }
+        self.advance(now);
+    }
+
+    fn on_call_timer(&mut self, now: Time, handle: CallHandle) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        if now >= call.deadline {
+            self.end_at_deadline(now, handle);
+            return;
+        }
+        let deadline = call.deadline;
+        match &mut call.phase {
+            Phase::Waiting => self.timers.set(Key::Call(handle), deadline),
+            Phase::Paused(until) if now >= *until => {
+                self.paused = self.paused.saturating_sub(1);
+                self.wait(handle);
+                self.ended_by_limits(now, handle);
+            }
+            Phase::Paused(until) => {
+                let until = *until;
+                self.timers.set(Key::Call(handle), until);
+            }
+            Phase::Issued(issue) => {
+                let server = self.sessions.get(&issue.session).map(|session| session.server);
+                if let Some(flow) = server.and_then(|server| self.flows.get_mut(&server)) {
+                    let fencing = issue.fencing;
+                    if expire(now, handle, issue, flow, deadline) && fencing {
+                        self.hurry(handle);
+                    }
+                }
+                self.arm(handle);
+            }
+        }
+    }
+
+    /// Sets the timer of a call that has an identity.
+    pub(super) fn arm(&mut self, handle: CallHandle) {
+        let Some(call) = self.calls.get(&handle) else {
+            return;
+        };
+        let Phase::Issued(issue) = &call.phase else {
+            return;
+        };
+        let server = self.sessions.get(&issue.session).map(|session| session.server);
+        let mut at = call.deadline;
+        if let Some(flow) = server.and_then(|server| self.flows.get(&server)) {
+            if issue.in_flight {
+                at = at.min(issue.lost_at(flow));
+            }
+            if !issue.queued && !issue.urgent {
+                at = at.min(issue.copy_at(flow, call.deadline));
+            }
+        }
+        self.timers.set(Key::Call(handle), at);
+    }
+
+    /// The next datagram of a call goes at once, whatever the window says.
+    pub(super) fn hurry(&mut self, handle: CallHandle) {
+        if let Some(call) = self.calls.get_mut(&handle)
+            && let Phase::Issued(issue) = &mut call.phase
+            && !issue.urgent
+        {
+            issue.urgent = true;
+            self.urgent.push_back(handle);
+        }
+    }
+}
+
+/// Declares the copy in flight lost if its time has come, and has the next one sent if that is
+/// due; returns whether it is. Copies of a request wait for room.
+fn expire(
+    now: Time,
+    handle: CallHandle,
+    issue: &mut Issue,
+    flow: &mut Flow,
+    deadline: Time,
+) -> bool {
+    let copy_at = issue.copy_at(flow, deadline);
+    if issue.in_flight && issue.lost_at(flow) <= now {
+        issue.in_flight = false;
+        // The backoff that follows is of later copies.
+        issue.retry_at = Some(copy_at);
+        flow.declared_lost(now, issue.last);
+    } else if issue.fencing && copy_at <= now {
+        flow.back_off(now, issue.last);
+    }
+    let due = copy_at <= now && !issue.queued && !issue.urgent;
+    if due && !issue.fencing {
+        issue.queued = true;
+        flow.lost.insert(handle);
+    }
+    due
+}

@@ -1,0 +1,325 @@
+//! One server's path: round-trip time, backoff, and how many copies may be in flight.
+//!
+//! It must not know what a call is: it counts copies. A copy is in flight from its sending until
+//! it is answered or declared lost. Invariants: the factor is a power of two and doubles at most
+//! once in an interval; the window is never below 2.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::CallHandle;
+use crate::core::{RttEstimator, Time, Uncompared};
+
+/// Copies that may be in flight before anything is known of the path (RFC 6928's ten segments).
+const WINDOW_INITIAL: u32 = 10;
+
+/// The window never shrinks below this while anything is heard.
+const WINDOW_LEAST: u32 = 4;
+
+/// The window after an RTO of silence.
+const WINDOW_SILENT: u32 = 2;
+
+/// Most doublings: with the least RTO of 5 ms this is above the longest deadline that any server
+/// is likely to allow, and it keeps products of durations far from overflow.
+const FACTOR_MAX: u32 = 1 << 20;
+
+/// Jitter of an interval, in 4096ths added to it: 0 to a quarter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Jitter(pub(super) u16);
+
+impl Jitter {
+    /// One more than the greatest jitter: ×1.25.
+    pub(super) const BOUND: u64 = 1025;
+
+    /// `interval`, lengthened.
+    pub(super) fn lengthen(self, interval: Duration) -> Duration {
+        interval + interval * u32::from(self.0) / 4096
+    }
+}
+
+/// The path to one server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Flow {
+    rtt: Uncompared<RttEstimator>,
+    initial_rto: Duration,
+    rto_floor: Duration,
+    /// Backoff of the peer: a power of two.
+    factor: u32,
+    /// When something valid was last heard, and when the factor was last doubled.
+    heard: Option<Time>,
+    doubled: Option<Time>,
+    /// Copies that may be in flight; below `threshold` it grows by one with each answer, above it
+    /// by one with each window of answers.
+    window: u32,
+    threshold: u32,
+    answers: u32,
+    /// The session's number of slots: there are never more calls than that.
+    window_max: u32,
+    /// When the window was last halved: losses of what was sent before are of the same event.
+    cut: Option<Time>,
+    in_flight: u32,
+    /// The RTO for which the timers in flight were last worked out.
+    armed_rto: Uncompared<Duration>,
+    /// Calls whose next copy waits for room; they go before new calls, the oldest first.
+    pub(super) lost: BTreeSet<CallHandle>,
+}
+
+impl Flow {
+    pub(super) fn new(initial_rto: Duration, rto_floor: Duration) -> Self {
+        Self {
+            rtt: Uncompared::default(),
+            initial_rto,
+            rto_floor,
+            factor: 1,
+            heard: None,
+            doubled: None,
+            window: WINDOW_INITIAL,
+            threshold: u32::MAX,
+            answers: 0,
+            window_max: WINDOW_INITIAL,
+            cut: None,
+            in_flight: 0,
+            armed_rto: Uncompared(initial_rto),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the number of slots of a new session.
+    pub(super) fn set_window_max(&mut self, slots: u32) {
+        self.window_max = slots.max(WINDOW_SILENT);
+        self.window = self.window.min(self.window_max);
+    }
+
+    /// RTO, without backoff.
+    pub(super) fn rto(&self) -> Duration {
+        self.rtt.rto(self.initial_rto, self.rto_floor)
+    }
+
+    /// RTO × the peer's factor: the current interval.
+    pub(super) fn interval(&self) -> Duration {
+        self.rto() * self.factor
+    }
+
+    pub(super) fn srtt(&self) -> Option<Duration> {
+        self.rtt.srtt()
+    }
+
+    pub(super) fn window(&self) -> u32 {
+        self.window
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    #[cfg(test)]
+    pub(super) fn factor(&self) -> u32 {
+        self.factor
+    }
+
+    /// Whether there is room for a copy; `own` counts the copy of the same call that is still in
+    /// flight, because a retransmission never waits for itself.
+    pub(super) fn has_room(&self, own: bool) -> bool {
+        self.in_flight.saturating_sub(u32::from(own)) < self.window
+    }
+
+    /// A copy went out.
+    pub(super) fn sent(&mut self) {
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
+    /// A copy turned out never to have left, or nobody waits for it any more.
+    pub(super) fn withdrawn(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// A copy in flight was answered. The window grows only while it is used: answers to a
+    /// trickle say nothing about room for a flood (RFC 8085 section 3.1.2, RFC 7661).
+    pub(super) fn answered(&mut self) {
+        let used = self.in_flight.saturating_mul(2) >= self.window;
+        self.withdrawn();
+        if !used || self.window >= self.window_max {
+            return;
+        }
+        if self.window < self.threshold {
+            self.window += 1;
+            return;
+        }
+        self.answers += 1;
+        if self.answers >= self.window {
+            self.answers = 0;
+            self.window += 1;
+        }
+    }
+
+    /// Something valid was heard: the backoff is over. Whether all timers must be worked out anew.
+    pub(super) fn heard(&mut self, now: Time) -> bool {
+        self.heard = Some(now);
+        self.window = self.window.max(WINDOW_LEAST.min(self.window_max));
+        let backed_off = self.factor > 1;
+        self.factor = 1;
+        backed_off
+    }
+
+    /// A sample of the round-trip time. Whether all timers must be worked out anew because the
+    /// RTO fell by half or more.
+    pub(super) fn sample(&mut self, rtt: Duration) -> bool {
+        self.rtt.sample(rtt);
+        let rto = self.rto();
+        let fell = rto <= *self.armed_rto / 2;
+        if fell || rto > *self.armed_rto {
+            self.armed_rto = Uncompared(rto);
+        }
+        fell
+    }
+
+    /// A copy, sent at `sent`, is declared lost: an interval passed and it was not answered.
+    pub(super) fn declared_lost(&mut self, now: Time, sent: Time) {
+        self.withdrawn();
+        let silent = self.heard.is_none_or(|heard| now >= heard + self.rto());
+        if silent {
+            if self.window > WINDOW_SILENT {
+                self.threshold = (self.window / 2).max(WINDOW_LEAST);
+                self.window = WINDOW_SILENT;
+                self.answers = 0;
+                self.cut = Some(now);
+            }
+        } else if self.cut.is_none_or(|cut| sent >= cut) {
+            self.threshold = (self.window / 2).max(WINDOW_LEAST);
+            self.window = self.threshold.min(self.window_max);
+            self.answers = 0;
+            self.cut = Some(now);
+        }
+        self.back_off(now, sent);
+    }
+
+    /// An interval passed since `sent` in which something was in flight: if nothing valid was
+    /// heard in a whole interval since the last doubling, the factor doubles.
+    pub(super) fn back_off(&mut self, now: Time, sent: Time) {
+        let quiet = self.heard.max(self.doubled).map_or(sent, |since| since.max(sent));
+        // What was heard or doubled while this copy was under way starts the interval anew.
+        if now >= quiet + self.interval() {
+            self.factor = (self.factor * 2).min(FACTOR_MAX);
+            self.doubled = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn flow() -> Flow {
+        let mut flow = Flow::new(100 * MS, 5 * MS);
+        flow.set_window_max(64);
+        flow
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn window_grows_by_one_with_each_answer_and_stops_at_the_slots() {
+        let mut flow = flow();
+        for _ in 0..200 {
+            while flow.has_room(false) {
+                flow.sent();
+            }
+            flow.heard(at(1));
+            flow.answered();
+        }
+        assert_eq!(flow.window(), 64);
+    }
+
+    #[test]
+    fn window_that_is_not_used_does_not_grow() {
+        let mut flow = flow();
+        for _ in 0..200 {
+            flow.sent();
+            flow.answered();
+        }
+        assert_eq!(flow.window(), WINDOW_INITIAL);
+    }
+
+    #[test]
+    fn window_is_halved_once_for_the_losses_of_a_round_trip() {
+        let mut flow = flow();
+        (0..10).for_each(|_| flow.sent());
+        flow.heard(at(50));
+        flow.declared_lost(at(101), at(0));
+        flow.declared_lost(at(102), at(1));
+        flow.declared_lost(at(103), at(2));
+        assert_eq!(flow.window(), 5);
+        flow.heard(at(150));
+        flow.declared_lost(at(202), at(102));
+        assert_eq!(flow.window(), 4);
+        flow.heard(at(290));
+        flow.declared_lost(at(303), at(203));
+        assert_eq!(flow.window(), 4, "not under 4 while anything is heard");
+    }
+
+    #[test]
+    fn silence_leaves_a_window_of_two_and_a_word_brings_it_back_to_four() {
+        let mut flow = flow();
+        (0..10).for_each(|_| flow.sent());
+        flow.declared_lost(at(100), at(0));
+        assert_eq!(flow.window(), 2);
+        flow.heard(at(101));
+        assert_eq!(flow.window(), 4);
+    }
+
+    #[test]
+    fn above_the_threshold_the_window_grows_by_one_with_each_window_of_answers() {
+        let mut flow = flow();
+        (0..10).for_each(|_| flow.sent());
+        flow.heard(at(50));
+        flow.declared_lost(at(100), at(0));
+        assert_eq!(flow.window(), 5);
+        for _ in 0..5 {
+            flow.answered();
+            flow.sent();
+        }
+        assert_eq!(flow.window(), 6);
+    }
+
+    #[test]
+    fn backoff_doubles_once_in_an_interval_however_many_copies_expire_in_it() {
+        let mut flow = flow();
+        (0..10).for_each(|_| flow.sent());
+        for ms in 100..110 {
+            flow.declared_lost(at(ms), at(0));
+        }
+        assert_eq!(flow.factor(), 2);
+        flow.declared_lost(at(299), at(99));
+        assert_eq!(flow.factor(), 2);
+        flow.declared_lost(at(300), at(100));
+        assert_eq!(flow.factor(), 4);
+        assert!(flow.heard(at(301)));
+        assert_eq!(flow.interval(), 100 * MS);
+    }
+
+    #[test]
+    fn a_word_in_the_interval_keeps_it_from_doubling() {
+        let mut flow = flow();
+        flow.sent();
+        flow.heard(at(50));
+        flow.declared_lost(at(100), at(0));
+        assert_eq!(flow.factor(), 1);
+    }
+
+    #[test]
+    fn jitter_only_lengthens_and_by_a_quarter_at_most() {
+        assert_eq!(Jitter(0).lengthen(100 * MS), 100 * MS);
+        assert_eq!(Jitter(1024).lengthen(100 * MS), 125 * MS);
+    }
+
+    #[test]
+    fn rto_that_falls_by_half_asks_for_the_timers_anew() {
+        let mut flow = flow();
+        assert!(flow.sample(5 * MS));
+        assert!(!flow.sample(5 * MS));
+    }
+}

@@ -1,0 +1,436 @@
+//! The client: calls in, datagrams out; datagrams in, outcomes out.
+//!
+//! Sans-IO: a driver hands in datagrams and the time ([`Client::handle_datagram`],
+//! [`Client::handle_timeout`], …) and after every input drains [`Client::poll_transmit`], then
+//! [`Client::poll_event`], then sleeps until [`Client::poll_timeout`]. It must not know sockets or
+//! clocks.
+//!
+//! One client owns several sessions at once: the current one, in which new calls begin, and those
+//! that it has left while calls still run in them. Invariants: a call is sent under one identity
+//! at a time, and under another only once the first is proved never to run (or the method has no
+//! side effects); nothing of a request is sent after its deadline; every call ends exactly once.
+//!
+//! A datagram's way: `answers` finds session and call, and hands refusals to `refused`; `transmit`
+//! decides what goes out next; `expiry` is what timers do; `ending` words how calls end.
+
+mod answers;
+mod call;
+mod config;
+mod ending;
+mod expiry;
+mod flow;
+mod handshake;
+mod inquiry;
+mod leaving;
+mod ping;
+mod refused;
+mod session;
+mod timers;
+mod transmit;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use self::call::{Call, Phase};
+pub use self::config::{ClientConfig, DEFAULT_TIMEOUT};
+use self::flow::{Flow, Jitter};
+use self::handshake::Handshake;
+pub use self::inquiry::{Asked, Fate, Inquiry};
+use self::leaving::Closing;
+use self::ping::Ping;
+use self::session::Session;
+use self::timers::{Key, Timers};
+use super::{CallError, CallToken, Outcome, Prf, Proof, Reply, Rules, Seed, Time, Uncompared};
+use crate::wire::{Code, Epoch, Limits, MAX_REQUEST_BODY, MethodId, SessionId};
+
+/// Names a call, or a ping, of one [`Client`]. Later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallHandle(u64);
+
+/// A call to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NewCall {
+    /// The method.
+    pub method: MethodId,
+    /// The request message, at most [`MAX_REQUEST_BODY`] bytes.
+    pub body: Vec<u8>,
+    /// When the caller stops waiting. The call never starts later than that.
+    pub deadline: Time,
+    /// The method is declared free of side effects: it may run more than once.
+    pub no_side_effects: bool,
+    /// Whether it is issued again by itself where that is safe; `None`: as configured.
+    pub retry: Option<bool>,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A call ended.
+    Ended {
+        /// The call.
+        handle: CallHandle,
+        /// How.
+        result: Result<Reply, CallError>,
+    },
+    /// A ping ended.
+    Ponged {
+        /// The ping.
+        handle: CallHandle,
+        /// How. Nothing of a ping runs, so its error's outcome says nothing.
+        result: Result<Pong, CallError>,
+    },
+}
+
+/// The answer to a ping.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pong {
+    /// Round-trip time of the copy that was answered, less the time for which it was held.
+    pub rtt: Duration,
+    /// The server's life.
+    pub epoch: Epoch,
+    /// The server's clock as it answered, µs since its start.
+    pub clock: u64,
+    /// Name and version of the server's software.
+    pub software: String,
+    /// PINGs sent.
+    pub attempts: u32,
+}
+
+/// A datagram to be sent: what [`Client::poll_transmit`] appended to the buffer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Transmit {
+    /// Where to.
+    pub remote: SocketAddr,
+    /// Bytes appended.
+    pub size: usize,
+    /// Size of each datagram, if there are several; at present there is always one.
+    pub segment_size: Option<usize>,
+    /// For a copy of a request: the call, and which attempt it is.
+    pub call: Option<(CallHandle, u8)>,
+    /// Under which identity of the call.
+    issue: u32,
+}
+
+/// The current session, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionInfo {
+    /// The server's address.
+    pub server: SocketAddr,
+    /// The server's life.
+    pub epoch: Epoch,
+    /// The server's limits.
+    pub limits: Limits,
+    /// Name and version of the server's software.
+    pub software: String,
+    /// Lower bound of the server's clock, µs since its start.
+    pub clock: u64,
+    /// Retransmission timeout, without backoff.
+    pub rto: Duration,
+    /// Smoothed round-trip time, once there is a sample.
+    pub srtt: Option<Duration>,
+}
+
+/// What a client has counted. The datagrams received are the sum of those used and those dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ClientCounters {
+    /// Datagrams handed in.
+    pub received: u64,
+    /// … that were used.
+    pub used: u64,
+    /// … dropped as malformed or damaged.
+    pub dropped_malformed: u64,
+    /// … dropped because they name no session of this client, or no handshake in progress.
+    pub dropped_stray: u64,
+    /// … dropped because they came from another address than the session's server.
+    pub dropped_source: u64,
+    /// … dropped because their call or ping has ended: duplicates and latecomers.
+    pub dropped_late: u64,
+    /// … dropped because they speak for another life of the server, or contradict themselves.
+    pub dropped_foreign: u64,
+    /// Datagrams handed out.
+    pub sent: u64,
+    /// … of which copies of a request after its first.
+    pub retransmitted: u64,
+    /// … of which HELLOs.
+    pub hellos: u64,
+    /// … of which PINGs.
+    pub pings: u64,
+    /// Copies that the driver reported as never sent.
+    pub unsent: u64,
+    /// Refusals by the network (ICMP) that the driver reported.
+    pub refused_by_network: u64,
+}
+
+/// The client's side of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Client {
+    config: ClientConfig,
+    rules: Rules,
+    random: Prf,
+    servers: Vec<SocketAddr>,
+    /// The server that answered last: later handshakes go there first.
+    bound: Option<SocketAddr>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// The session in which new calls begin.
+    current: Option<SessionId>,
+    handshake: Option<Handshake>,
+    flows: BTreeMap<SocketAddr, Flow>,
+    calls: BTreeMap<CallHandle, Call>,
+    /// Calls in phase `Waiting`, the oldest first: those that may have side effects …
+    waiting_risky: BTreeSet<CallHandle>,
+    /// … and those that have none, which never wait for a ping.
+    waiting_safe: BTreeSet<CallHandle>,
+    /// Calls in phase `Paused`.
+    paused: usize,
+    pings: BTreeMap<CallHandle, Ping>,
+    /// Pings that wait for a session.
+    waiting_pings: BTreeSet<CallHandle>,
+    /// Calls whose next datagram goes at once, whatever the window says.
+    urgent: VecDeque<CallHandle>,
+    closings: VecDeque<Closing>,
+    timers: Timers,
+    events: VecDeque<Event>,
+    last_handle: u64,
+    counters: Uncompared<ClientCounters>,
+}
+
+impl Client {
+    /// A client of whichever of `servers` (the addresses of one name) answers first. Nothing is
+    /// sent before the first call.
+    pub fn new(config: ClientConfig, servers: Vec<SocketAddr>, seed: Seed) -> Self {
+        Self {
+            config,
+            rules: Rules::default(),
+            random: Prf::new(&seed, "client"),
+            servers,
+            bound: None,
+            sessions: BTreeMap::new(),
+            current: None,
+            handshake: None,
+            flows: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            waiting_risky: BTreeSet::new(),
+            waiting_safe: BTreeSet::new(),
+            paused: 0,
+            pings: BTreeMap::new(),
+            waiting_pings: BTreeSet::new(),
+            urgent: VecDeque::new(),
+            closings: VecDeque::new(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            last_handle: 0,
+            counters: Uncompared::default(),
+        }
+    }
+
+    /// Drops a rule, to show that it is needed.
+    #[cfg(test)]
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Makes a call. Whatever becomes of it arrives as [`Event::Ended`], an error that is known
+    /// at once too.
+    pub fn call(&mut self, now: Time, call: NewCall) -> CallHandle {
+        let handle = self.next_handle();
+        let length = call.body.len();
+        let waiting = self.waiting_risky.len() + self.waiting_safe.len() + self.paused;
+        let call = Call {
+            method: call.method,
+            body: call.body,
+            submitted: now,
+            deadline: call.deadline,
+            no_side_effects: call.no_side_effects,
+            retry: call.retry.unwrap_or(self.config.retry),
+            cancelled: false,
+            attempts: 0,
+            issues: 0,
+            doubtful: false,
+            pauses: 0,
+            sessions_lost: 0,
+            last: None,
+            proof: None,
+            token: None,
+            phase: Phase::Waiting,
+        };
+        let deadline = call.deadline;
+        self.calls.insert(handle, call);
+        if length > MAX_REQUEST_BODY {
+            let text = format!(
+                "the request is {length} bytes long; one datagram takes {MAX_REQUEST_BODY}"
+            );
+            self.end_unissued(now, handle, Code::ResourceExhausted, text);
+        } else if deadline <= now {
+            let text = "the deadline had passed before the call could be sent".to_owned();
+            self.end_unissued(now, handle, Code::DeadlineExceeded, text);
+        } else if waiting >= self.config.max_waiting {
+            let text = format!("{waiting} calls wait to be sent already, which is the limit");
+            self.end_unissued(now, handle, Code::ResourceExhausted, text);
+        } else if !self.ended_by_limits(now, handle) {
+            self.wait(handle);
+            self.advance(now);
+        }
+        handle
+    }
+
+    /// Cancels a call. One that was never sent ends at once; for any other the server is asked to
+    /// promise that it never starts, and it ends as the server says, or as unknown at its
+    /// deadline.
+    pub fn cancel(&mut self, now: Time, handle: CallHandle) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        if call.cancelled {
+            return;
+        }
+        call.cancelled = true;
+        let text = "cancelled by the caller".to_owned();
+        match &mut call.phase {
+            Phase::Issued(issue) if issue.succeeded > 0 => {
+                issue.fencing = true;
+                issue.progress = None;
+                issue.retry_at = None;
+                issue.reckoned_from = issue.sends;
+                self.hurry(handle);
+                self.leave_flight(handle);
+            }
+            _ => self.end_unissued(now, handle, Code::Cancelled, text),
+        }
+        self.advance(now);
+    }
+
+    /// Pings the server until it answers or `deadline` passes; opens a session if there is none.
+    /// The answer arrives as [`Event::Ponged`].
+    pub fn ping(&mut self, now: Time, deadline: Time) -> CallHandle {
+        let handle = self.next_handle();
+        self.pings.insert(handle, Ping::asked_for(now, deadline));
+        self.waiting_pings.insert(handle);
+        self.timers.set(Key::Ping(handle), deadline);
+        self.advance(now);
+        handle
+    }
+
+    /// The token with which any process can ask later what became of a call; `None` before its
+    /// first transmission and after its end (an error of unknown outcome carries one). Its session
+    /// is never closed from now on, so that the answer stays true.
+    pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
+        let Phase::Issued(issue) = &self.calls.get(&handle)?.phase else {
+            return None;
+        };
+        let session = self.sessions.get_mut(&issue.session)?;
+        session.token_given = true;
+        Some(leaving::token_of(session, issue))
+    }
+
+    /// The next thing that has happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Client::handle_timeout`] is to be called, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The current session, if there is one.
+    pub fn info(&self, now: Time) -> Option<SessionInfo> {
+        let session = self.sessions.get(&self.current?)?;
+        let flow = self.flows.get(&session.server)?;
+        Some(SessionInfo {
+            server: session.server,
+            epoch: session.epoch,
+            limits: session.limits,
+            software: session.software.clone(),
+            clock: session.clock.at(now),
+            rto: flow.rto(),
+            srtt: flow.srtt(),
+        })
+    }
+
+    /// Calls and pings that have not ended.
+    pub fn in_progress(&self) -> usize {
+        self.calls.len() + self.pings.values().filter(|ping| ping.asked_for).count()
+    }
+
+    /// Whether this call, or ping, has not ended.
+    pub fn is_in_progress(&self, handle: CallHandle) -> bool {
+        self.calls.contains_key(&handle) || self.pings.contains_key(&handle)
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &ClientCounters {
+        &self.counters
+    }
+
+    fn next_handle(&mut self) -> CallHandle {
+        self.last_handle += 1;
+        CallHandle(self.last_handle)
+    }
+
+    fn jitter(&mut self) -> Jitter {
+        Jitter(u16::try_from(self.random.below(Jitter::BOUND)).unwrap_or(0))
+    }
+
+    /// The path to `server`, made if there is none.
+    fn flow(&mut self, server: SocketAddr) -> &mut Flow {
+        let config = &self.config;
+        self.flows
+            .entry(server)
+            .or_insert_with(|| Flow::new(config.initial_rto(server), config.rto_floor(server)))
+    }
+
+    /// Puts a call among those that wait to be sent.
+    fn wait(&mut self, handle: CallHandle) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        call.phase = Phase::Waiting;
+        let waiting =
+            if call.no_side_effects { &mut self.waiting_safe } else { &mut self.waiting_risky };
+        waiting.insert(handle);
+        let deadline = call.deadline;
+        self.timers.set(Key::Call(handle), deadline);
+    }
+
+    fn anyone_waits(&self) -> bool {
+        !(self.waiting_risky.is_empty()
+            && self.waiting_safe.is_empty()
+            && self.waiting_pings.is_empty())
+    }
+
+    /// Begins what those who wait need: a session, a ping.
+    fn advance(&mut self, now: Time) {
+        if !self.anyone_waits() {
+            self.give_up_handshake();
+            return;
+        }
+        if let Some(current) = self.current
+            && self.sessions.get(&current).is_none_or(|s| !s.usable(now))
+        {
+            self.leave(now, current);
+        }
+        match self.current {
+            None => self.shake_hands(now),
+            Some(current) if !self.waiting_risky.is_empty() && self.is_idle(now, current) => {
+                self.ping_before_risk(now, current);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether so long nothing was heard in this session that its server may have restarted.
+    fn is_idle(&self, now: Time, session: SessionId) -> bool {
+        let heard = self.sessions.get(&session).map(|session| session.heard);
+        match (heard, self.config.ping_after_idle) {
+            (Some(heard), Some(idle)) => now.since(heard) >= idle,
+            _ => false,
+        }
+    }
+}
+
+/// Errors of what was never given an identity carry this outcome.
+const NEVER_SENT: Outcome = Outcome::NotExecuted(Proof::NeverSent);
+
+#[cfg(test)]
+mod tests;
