@@ -39,7 +39,8 @@ pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
 
 /// The types of a method that can be called from here.
 fn callable(method: &Method) -> Result<&Types, Failure> {
-    let unimplemented = |message: String| Failure::NotSent(Code::Unimplemented, message, Vec::new());
+    let unimplemented =
+        |message: String| Failure::NotSent(Code::Unimplemented, message, Vec::new());
     if let Some(shape) = schema::shape(method.streaming) {
         return Err(unimplemented(format!(
             "{} is {shape}, which this version does not call",
@@ -47,7 +48,10 @@ fn callable(method: &Method) -> Result<&Types, Failure> {
         )));
     }
     if !method.served {
-        return Err(unimplemented(format!("this server declares {} and does not run it", method.name)));
+        return Err(unimplemented(format!(
+            "this server declares {} and does not run it",
+            method.name
+        )));
     }
     method.types.as_ref().ok_or_else(|| {
         unimplemented(format!("{} takes raw bytes, which no schema describes", method.name))

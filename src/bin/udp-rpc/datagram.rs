@@ -250,7 +250,11 @@ fn of_server(message: &FromServer<'_>) -> (Kind, Vec<(&'static str, Shown)>) {
             } else {
                 let error = StatusBody::parse(body);
                 let fields = fields.text("message", &error.message);
-                if error.details.is_empty() { fields } else { fields.bytes("details", error.details) }
+                if error.details.is_empty() {
+                    fields
+                } else {
+                    fields.bytes("details", error.details)
+                }
             };
             (Kind::Reply, fields)
         }

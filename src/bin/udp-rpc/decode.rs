@@ -30,7 +30,8 @@ pub(crate) fn run(args: &DecodeArgs, format: Format) -> Result<Exit, Failure> {
     };
     if args.datagrams.is_empty() {
         for line in std::io::stdin().lock().lines() {
-            let line = line.map_err(|error| Failure::usage(format!("cannot read stdin: {error}")))?;
+            let line =
+                line.map_err(|error| Failure::usage(format!("cannot read stdin: {error}")))?;
             if !line.trim().is_empty() && one(&line)? == Reader::Gone {
                 return Ok(Exit::Ok);
             }
@@ -75,7 +76,8 @@ fn show(decoded: &Decoded) -> String {
         decoded.sender(),
         decoded.length
     )];
-    let width = decoded.fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(7);
+    let width =
+        decoded.fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(7);
     lines.push(format!("  {:width$}  {}", "attempt", decoded.attempt));
     for (name, value) in &decoded.fields {
         let Shown::Bytes(bytes) = value else {

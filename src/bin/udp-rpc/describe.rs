@@ -135,7 +135,13 @@ fn example(name: &str, request: &MessageDescriptor) -> String {
     let fields = input::in_order(request);
     let arguments: Vec<String> = fields
         .iter()
-        .map(|field| format!(" {}={}", field.name(), scalar::type_name(field).to_uppercase().replace(' ', "-")))
+        .map(|field| {
+            format!(
+                " {}={}",
+                field.name(),
+                scalar::type_name(field).to_uppercase().replace(' ', "-")
+            )
+        })
         .collect();
     format!("udp-rpc call {name}{}", arguments.concat())
 }

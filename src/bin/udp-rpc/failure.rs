@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     Answer(String),
     /// This process could not even ask; nothing new is known of any call.
     Lost(String),
-    /// The demo saw a promise broken.
+    /// The demo did not show what it must.
     Broken(String),
     /// Nobody reads stdout any more.
     BrokenPipe,
@@ -89,14 +89,16 @@ impl Failure {
             Failure::Call(ended) => ended.text(style),
             Failure::Answer(message) => format!("{error} it ran, but {message}"),
             Failure::Lost(message) => format!("{error} {message}"),
-            Failure::Broken(message) => format!("{} {message}", style.bad("PROMISE BROKEN:")),
+            Failure::Broken(message) => format!("{} {message}", style.bad("the demo failed:")),
             Failure::BrokenPipe => String::new(),
         }
     }
 
     fn json(&self) -> Value {
         let mut object = match self {
-            Failure::Usage(message, help) => object(json!({ "kind": "usage", "message": message, "help": help })),
+            Failure::Usage(message, help) => {
+                object(json!({ "kind": "usage", "message": message, "help": help }))
+            }
             Failure::NotSent(code, message, help) => {
                 let mut object = object(json!({
                     "code": code.name(), "number": code.to_u8(), "message": message, "help": help,
@@ -106,7 +108,9 @@ impl Failure {
                 object
             }
             Failure::Call(ended) => ended.json(),
-            Failure::Answer(message) => object(json!({ "kind": "answer", "message": message, "outcome": "executed" })),
+            Failure::Answer(message) => {
+                object(json!({ "kind": "answer", "message": message, "outcome": "executed" }))
+            }
             Failure::Lost(message) => object(json!({ "kind": "lost", "message": message })),
             Failure::Broken(message) => object(json!({ "kind": "broken", "message": message })),
             Failure::BrokenPipe => Map::new(),
@@ -131,7 +135,8 @@ fn object(value: Value) -> Map<String, Value> {
 
 impl Ended {
     fn text(&self, style: Style) -> String {
-        let CallError { code, message, outcome, attempts, issues, elapsed, token, .. } = &self.error;
+        let CallError { code, message, outcome, attempts, issues, elapsed, token, .. } =
+            &self.error;
         let mut text = format!("{} {code}: {}", style.bad("error:"), printable(message));
         if self.interrupted {
             text = format!("{} {}", style.bad("interrupted:"), printable(message));

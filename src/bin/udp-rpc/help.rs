@@ -29,8 +29,8 @@ error, with the proof where there is one.
 
 When the outcome is unknown:
   udp-rpc status TOKEN   asks what became of the call and changes nothing.
-  udp-rpc fence TOKEN    makes sure that it does not start any more if it has not
-                         started yet, and says what became of it.
+  udp-rpc fence TOKEN    makes sure that it does not start any more, if it has
+                         not started yet, and says what became of it.
   Both exit by the table above: 0 it ran and answered (the answer is printed),
   1 it ran and answered an error, 3 it did not run, 4 still unknown (it is
   running; or the server was restarted, and nobody will ever know).

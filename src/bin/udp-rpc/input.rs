@@ -145,7 +145,8 @@ fn set_json(
 ) -> Result<(), String> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let mut json = serde_json::Value::Object([(field.name().to_owned(), value)].into_iter().collect());
+    let mut json =
+        serde_json::Value::Object([(field.name().to_owned(), value)].into_iter().collect());
     let descriptor = field.parent_message().clone();
     scalar::rewrite_durations(&descriptor, &mut json);
     let mut only =

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value};
-use udp_rpc::client::{self, Fate, Inquire};
+use udp_rpc::client::{self, Asked, Fate};
 use udp_rpc::core::Outcome;
 use udp_rpc::wire::{Code, SlotState, StatusBody};
 
@@ -14,42 +14,28 @@ use crate::call;
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
 use crate::output;
-use crate::remote::{self, Remote, TIMEOUT};
+use crate::remote::{self, Remote};
 use crate::schema::Types;
 use crate::traffic::{self, Meter};
 use crate::units;
-
-/// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// What became of it.
-    Status,
-    /// That, and that it does not start any more.
-    Fence,
-}
 
 /// Asks, and prints what became of the call.
 ///
 /// # Errors
 ///
 /// No socket; an answer that cannot be shown. That nobody knows is no error but exit code 4.
-pub(crate) fn run(global: &Global, args: &TokenArgs, ask: Ask) -> Result<Exit, Failure> {
+pub(crate) fn run(global: &Global, args: &TokenArgs, asked: Asked) -> Result<Exit, Failure> {
     let types = match &args.method {
         None => None,
         Some(name) => types(global, args, name)?,
     };
-    let what = match ask {
-        Ask::Status => Inquire::Status,
-        Ask::Fence => Inquire::Fence,
-    };
     let began = Instant::now();
     let meter = Meter::default();
     let observer = Box::new(meter.observer(global));
-    let timeout = global.timeout.unwrap_or(TIMEOUT);
+    let timeout = global.timeout.unwrap_or(client::DEFAULT_TIMEOUT);
     let faults = remote::faults(&global.hurt);
-    let fate = client::inquire(&args.token, what, timeout, faults, Some(observer)).map_err(|error| {
-        Failure::Lost(format!("cannot ask: {error}"))
-    })?;
+    let fate = client::inquire(&args.token, asked, timeout, faults, Some(observer))
+        .map_err(|error| Failure::Lost(format!("cannot ask: {error}")))?;
     if global.verbose > 0 {
         let elapsed = began.elapsed();
         let mut object = Map::new();
@@ -163,7 +149,8 @@ impl<'a> Verdict<'a> {
             if code == Code::Ok {
                 let reply = match types {
                     Some(types) => {
-                        let text = call::render(types, body, Format::Json).map_err(Failure::Answer)?;
+                        let text =
+                            call::render(types, body, Format::Json).map_err(Failure::Answer)?;
                         serde_json::from_slice(&text)
                             .map_err(|error| Failure::Answer(error.to_string()))?
                     }

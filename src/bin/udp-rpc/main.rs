@@ -32,6 +32,7 @@ mod units;
 use std::process::ExitCode;
 
 use clap::Parser;
+use udp_rpc::client::Asked;
 
 use args::{Cli, Command};
 use exit::Exit;
@@ -59,8 +60,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::List(args) => list::run(global, args),
         Command::Describe(args) => describe::run(global, args),
         Command::Ping(args) => ping::run(global, args),
-        Command::Status(args) => inquire::run(global, args, inquire::Ask::Status),
-        Command::Fence(args) => inquire::run(global, args, inquire::Ask::Fence),
+        Command::Status(args) => inquire::run(global, args, Asked::Status),
+        Command::Fence(args) => inquire::run(global, args, Asked::Fence),
         Command::Stats(args) => stats::run(global, args),
         Command::Demo(args) => demo::run(global, args),
         Command::Decode(args) => decode::run(args, global.output),

@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use udp_rpc::client::{BlockingClient, CallHandle, Method as Called, Options, Pong};
+use udp_rpc::client::{
+    BlockingClient, CallHandle, DEFAULT_TIMEOUT, Method as Called, Options, Pong,
+};
 use udp_rpc::core::fault::Faults;
 use udp_rpc::core::{CallError, CallToken, Outcome, Proof, Reply};
 use udp_rpc::service::Idempotency;
@@ -20,9 +22,6 @@ use crate::names;
 use crate::schema::Method;
 use crate::traffic::{self, Meter};
 use crate::units;
-
-/// How long a call may take when nobody says.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an interrupted call's fence is waited for.
 const GRACE: Duration = Duration::from_secs(1);
@@ -76,7 +75,7 @@ impl Remote {
         let addresses = global.server.resolve().map_err(unavailable)?;
         let interrupts = Interrupts::install().map_err(|error| unavailable(error.to_string()))?;
         let meter = Meter::default();
-        let timeout = global.timeout.unwrap_or(TIMEOUT);
+        let timeout = global.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let client = BlockingClient::builder()
             .timeout(timeout)
             .wait(global.wait)
@@ -148,8 +147,9 @@ impl Remote {
         if answer.interrupted {
             return Err(self.interrupted_before());
         }
-        Rep::decode(answer.reply.body.as_slice())
-            .map_err(|error| Failure::Answer(format!("its answer is not what it should be: {error}")))
+        Rep::decode(answer.reply.body.as_slice()).map_err(|error| {
+            Failure::Answer(format!("its answer is not what it should be: {error}"))
+        })
     }
 
     /// Sends a PING and waits for its PONG.
@@ -194,10 +194,15 @@ impl Remote {
         let handle = self.client.submit(called, request, &options);
         let mut fenced: Option<Instant> = None;
         let result = loop {
+            let mut slice = SLICE;
             if self.verbose > 0 && method != DESCRIBE && self.told.token.is_none() {
                 self.told.token = self.client.token(handle);
+                // There is none before the first transmission, and none after the end.
+                if self.told.token.is_none() {
+                    slice = Duration::from_millis(1);
+                }
             }
-            if let Some(result) = self.client.wait_timeout(handle, SLICE) {
+            if let Some(result) = self.client.wait_timeout(handle, slice) {
                 break result;
             }
             match fenced {

@@ -97,9 +97,9 @@ pub(crate) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
                 Some(value) => Some(value.number()),
                 None => text.parse().ok(),
             };
-            Value::EnumNumber(number.ok_or_else(|| {
-                format!("{text:?} is none of {}", value_names(values))
-            })?)
+            Value::EnumNumber(
+                number.ok_or_else(|| format!("{text:?} is none of {}", value_names(values)))?,
+            )
         }
         Kind::Message(message) => Value::Message(self::message(message, text)?),
     })
@@ -111,7 +111,7 @@ fn says_infinite(text: &str) -> bool {
 
 fn wanted(kind: &Kind, text: &str) -> String {
     let name = kind_name(kind);
-    let article = if name.starts_with('i') || name.starts_with('u') { "an" } else { "a" };
+    let article = if name.starts_with('i') { "an" } else { "a" };
     format!("{text:?} is not {article} {name}")
 }
 
@@ -168,9 +168,8 @@ pub(crate) fn json_duration(text: &str) -> Result<String, String> {
 pub(crate) fn rewrite_durations(descriptor: &MessageDescriptor, json: &mut serde_json::Value) {
     let Some(fields) = json.as_object_mut() else { return };
     for (name, value) in fields {
-        let field = descriptor
-            .get_field_by_json_name(name)
-            .or_else(|| descriptor.get_field_by_name(name));
+        let field =
+            descriptor.get_field_by_json_name(name).or_else(|| descriptor.get_field_by_name(name));
         let Some(field) = field else { continue };
         let mut kind = field.kind();
         if field.is_map() {

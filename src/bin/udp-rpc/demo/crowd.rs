@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use udp_rpc::core::Time;
-use udp_rpc::wire::{
-    CallId, Code, FromClient, FromServer, parse_from_client, parse_from_server,
-};
+use udp_rpc::wire::{CallId, Code, FromClient, FromServer, parse_from_client, parse_from_server};
 
 use super::path::Passage;
 use crate::style::Style;
@@ -38,16 +36,21 @@ impl Fared {
         self.overtaken += u32::from(passage.became.reordered);
     }
 
-    /// "request lost 2 times", and so on.
-    fn tell(self, noun: &str, style: Style, into: &mut Vec<String>) {
-        let mut say = |count: u32, what: String| match count {
-            0 => {}
-            1 => into.push(format!("{noun} {what}")),
-            n => into.push(format!("{noun} {what} {n} times")),
-        };
-        say(self.lost, style.bad("lost"));
-        say(self.doubled, style.odd("doubled"));
-        say(self.overtaken, style.odd("overtaken"));
+    /// "request lost 2x, doubled"; nothing if all went well.
+    fn tell(self, noun: &str, style: Style) -> Option<String> {
+        let mut said: Vec<String> = Vec::new();
+        for (count, what) in [
+            (self.lost, style.bad("lost")),
+            (self.doubled, style.odd("doubled")),
+            (self.overtaken, style.odd("overtaken")),
+        ] {
+            match count {
+                0 => {}
+                1 => said.push(what),
+                n => said.push(format!("{what} {n}x")),
+            }
+        }
+        (!said.is_empty()).then(|| format!("{noun} {}", said.join(", ")))
     }
 }
 
@@ -124,18 +127,21 @@ impl Record {
     }
 
     fn line(&self, now: Time, answer: &str, style: Style) -> String {
-        let mut troubles = Vec::new();
-        self.requests.tell("request", style, &mut troubles);
-        self.replies.tell("reply", style, &mut troubles);
+        let troubles = [self.requests.tell("request", style), self.replies.tell("reply", style)];
+        let mut troubles: Vec<String> = troubles.into_iter().flatten().collect();
         if troubles.is_empty() {
-            troubles.push(if self.attempts > 1 { "slow".into() } else { style.faint("no trouble") });
+            troubles.push(if self.attempts > 1 {
+                "slow".into()
+            } else {
+                style.faint("no trouble")
+            });
         }
         format!(
-            "  #{:<3} = {answer:<4} {} in {:<8} {}",
+            "  #{:<3} says {answer:>3} after {:>11}, {:>7}: {}",
             self.number,
             units::count(u64::from(self.attempts), "attempt"),
-            units::show(now.since(self.first)) + ":",
-            troubles.join(", ")
+            units::show(now.since(self.first)),
+            troubles.join(&format!("\n{:38}", ""))
         )
     }
 }

@@ -35,6 +35,15 @@ pub(super) enum Script {
     Echo(Kind),
 }
 
+impl Script {
+    /// The kind of datagram that it waits for.
+    fn target(self) -> Kind {
+        match self {
+            Script::Lose(kind) | Script::Echo(kind) => kind,
+        }
+    }
+}
+
 /// What became of a datagram that entered the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Became {
@@ -253,9 +262,7 @@ impl Middle {
 
     fn enter(&mut self, now: Time, datagram: Vec<u8>) {
         let kind = datagram::kind(&datagram);
-        let script = self
-            .script
-            .take_if(|Script::Lose(hit) | Script::Echo(hit)| Some(*hit) == kind);
+        let script = self.script.take_if(|script| Some(script.target()) == kind);
         let inwards = datagram::is_from_server(&datagram);
         let lane = if inwards { &mut self.inward } else { &mut self.outward };
         let became = lane.push(now, &datagram, script);

@@ -27,15 +27,7 @@ pub(super) struct Story<'a> {
 impl<'a> Story<'a> {
     /// A story to be told.
     pub(super) fn new(style: Style, call: &'a str, answer: &'a dyn Fn(&[u8]) -> String) -> Self {
-        Story {
-            style,
-            call,
-            answer,
-            start: None,
-            last_request: None,
-            requests: 0,
-            replies: 0,
-        }
+        Story { style, call, answer, start: None, last_request: None, requests: 0, replies: 0 }
     }
 
     /// The line on one datagram.
@@ -43,7 +35,7 @@ impl<'a> Story<'a> {
         let start = *self.start.get_or_insert(passage.at);
         let at = units::millis(passage.at.since(start));
         let Ok(decoded) = datagram::decode(&passage.datagram) else {
-            return format!("{at:>8.1} ms  ??? {} bytes of garbage", passage.datagram.len());
+            return format!("{at:>7.1} ms  ??? {} bytes of garbage", passage.datagram.len());
         };
         let lost = passage.became.copies == 0;
         let arrow = match (decoded.from_server, lost) {
@@ -54,13 +46,13 @@ impl<'a> Story<'a> {
         };
         let kind = self.style.strong(&format!("{:<9}", decoded.kind.name()));
         let remark = self.remark(passage, &decoded);
-        format!("{at:>8.1} ms  {arrow} {kind}  {remark}")
+        format!("{at:>7.1} ms  {arrow} {kind}  {remark}")
     }
 
     fn remark(&mut self, passage: &Passage, decoded: &Decoded) -> String {
         let remark = match decoded.kind {
             Kind::Hello => "may I have a session? (the server keeps nothing yet)".to_owned(),
-            Kind::HelloAck => "here is one, with proofs of its birth and your address".to_owned(),
+            Kind::HelloAck => "here is one, with proofs of birth and address".to_owned(),
             Kind::Request => self.request(passage, decoded),
             Kind::Reply => self.reply(passage, decoded),
             Kind::Progress => "I have it and am still at it".to_owned(),

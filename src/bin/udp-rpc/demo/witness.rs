@@ -4,16 +4,11 @@
 
 use std::net::SocketAddr;
 
-use prost::Message;
 use udp_rpc::client::BlockingClient;
-use udp_rpc::service::generated::v1::{CounterValue, GetRequest, ReadReply, ReadRequest};
+use udp_rpc::core::CallError;
+use udp_rpc::service::generated::v1::{self, GetRequest, ReadRequest};
 
 use crate::failure::Failure;
-
-/// The server's statistics.
-const READ: &str = "udprpc.v1.Statistics/Read";
-/// The counter's value.
-const GET: &str = "udprpc.v1.Counter/Get";
 
 /// Asks the server, and keeps count of its own questions so that they can be left out.
 pub(super) struct Witness {
@@ -24,7 +19,7 @@ pub(super) struct Witness {
 /// What the server has counted of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Handlers started.
+    /// Handlers that ran to an end.
     pub(super) executed: u64,
     /// Copies of calls known already, answered or dropped without a second run.
     pub(super) suppressed: u64,
@@ -58,7 +53,9 @@ impl Witness {
     ///
     /// When it does not say.
     pub(super) fn counts(&mut self) -> Result<Counts, Failure> {
-        let executed = self.sum("calls.executed")?.saturating_sub(self.asked);
+        // This very question has not run to its end as it is answered.
+        let questions = self.asked;
+        let executed = self.sum("calls.executed")?.saturating_sub(questions);
         let suppressed = self.sum("received.duplicate.")? + self.sum("received.stale")?;
         Ok(Counts { executed, suppressed })
     }
@@ -69,28 +66,24 @@ impl Witness {
     ///
     /// When the server does not say.
     pub(super) fn counter(&mut self, name: &str) -> Result<u64, Failure> {
+        self.asked += 1;
         let request = GetRequest { name: Some(name.to_owned()) };
-        Ok(self.ask::<CounterValue>(GET, &request)?.value)
+        let counter = self.client.call(&v1::counter::GET, &request).map_err(silent)?;
+        Ok(counter.value)
     }
 
     /// The sum of all numbers whose names begin so.
     fn sum(&mut self, prefix: &str) -> Result<u64, Failure> {
         let request = ReadRequest { prefix: Some(prefix.to_owned()), ..ReadRequest::default() };
-        let page: ReadReply = self.ask(READ, &request)?;
+        self.asked += 1;
+        let page = self.client.call(&v1::statistics::READ, &request).map_err(silent)?;
         if !page.next_page_token.is_empty() {
             return Err(Failure::Lost(format!("{prefix} has more numbers than a page")));
         }
         Ok(page.gauges.iter().map(|gauge| gauge.value).sum())
     }
+}
 
-    fn ask<Rep: Message + Default>(
-        &mut self,
-        method: &str,
-        request: &impl Message,
-    ) -> Result<Rep, Failure> {
-        self.asked += 1;
-        self.client
-            .call(method, request)
-            .map_err(|error| Failure::Lost(format!("the server does not say: {error}")))
-    }
+fn silent(error: CallError) -> Failure {
+    Failure::Lost(format!("the server does not say: {error}"))
 }
