@@ -80,8 +80,8 @@ fn durations_are_written_as_people_write_them() {
     let daemon = Daemon::start();
     for request in [&["20ms"][..], &["duration=0.02s"], &["-d", r#"{"duration":"20ms"}"#]] {
         let run = on(&daemon, &[&["call", "sleep"], request].concat());
-        assert!(run.code == 0 && run.stdout.starts_with("0.02"), "{request:?} {run:?}");
-        assert!(run.stdout.ends_with("s\n"), "{request:?} {run:?}");
+        let slept = run.stdout.trim_end().strip_suffix('s').and_then(|text| text.parse().ok());
+        assert!(run.code == 0 && slept >= Some(0.02), "{request:?} {run:?}");
     }
 }
 
@@ -107,7 +107,9 @@ fn name_and_types_are_found_in_one_round_trip_of_the_same_session() {
     let daemon = Daemon::start();
     let run = on(&daemon, &["call", "add", "3", "4", "-vv"]).expect(0, "7\n");
     let passed = |kind: &str| run.stderr.matches(kind).count();
-    assert_eq!((passed("-> HELLO "), passed("-> REQUEST")), (1, 2), "{}", run.stderr);
+    // A slow machine may see more attempts, of these three all the same.
+    let firsts = (passed("-> HELLO     attempt 1"), passed("-> REQUEST   attempt 1"));
+    assert_eq!(firsts, (1, 2), "{}", run.stderr);
 }
 
 #[test]

@@ -77,9 +77,9 @@ fn a_silent_server_is_said_at_the_deadline_with_the_attempts() {
 
 /// A call that is under way when its server falls silent, to its deadline.
 fn cut_off(daemon: &Daemon, options: &[&str]) -> Run {
-    let call = ["call", "sleep", "30s", "--timeout", "600ms", "-vv"];
+    let call = ["call", "sleep", "30s", "--timeout", "1500ms", "-vv"];
     let mut run = Started::new(daemon.address(), &[&call, options].concat());
-    run.says("PROGRESS");
+    run.says("running");
     daemon.signal("STOP");
     let run = run.end();
     daemon.signal("CONT");
@@ -89,13 +89,13 @@ fn cut_off(daemon: &Daemon, options: &[&str]) -> Run {
 #[test]
 fn a_call_without_an_answer_at_the_deadline_is_unknown_and_says_how_to_ask() {
     let daemon = Daemon::start();
-    let words = ["DEADLINE_EXCEEDED", "outcome: unknown", "attempts in", "udp-rpc status "];
+    let words = ["DEADLINE_EXCEEDED", "outcome: unknown", "attempt", "udp-rpc status "];
     cut_off(&daemon, &[]).fails(4, &words);
     let error = cut_off(&daemon, &["-o", "json"]).json_error();
     assert_eq!((&error["outcome"], &error["exit"]), (&"unknown".into(), &4.into()));
     let ask = error["ask"].as_str().unwrap();
     assert_eq!(ask, format!("udp-rpc status {}", error["token"].as_str().unwrap()));
-    // The server is there again, and the call has ended or is about to: its caller gave it 600 ms.
+    // The server is there again, and the call has ended or is about to: its caller gave it 1.5 s.
     let token = error["token"].as_str().unwrap();
     let told = wait_for("the call to be known", || {
         let told = udp_rpc(&["status", token]);

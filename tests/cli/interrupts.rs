@@ -8,7 +8,7 @@ fn an_interrupted_call_is_fenced_and_its_outcome_said() {
     let daemon = Daemon::start();
     let mut run =
         Started::new(daemon.address(), &["call", "sleep", "30s", "--timeout", "40s", "-vv"]);
-    run.says("PROGRESS");
+    run.says("running");
     run.interrupt();
     let run = run.end();
     // The handler was told, and answered.
@@ -29,7 +29,7 @@ fn an_interrupted_call_whose_server_is_silent_is_unknown_and_says_how_to_ask() {
     let daemon = Daemon::start();
     let mut run =
         Started::new(daemon.address(), &["call", "sleep", "30s", "--timeout", "40s", "-vv"]);
-    run.says("PROGRESS");
+    run.says("running");
     daemon.signal("STOP");
     run.interrupt();
     let run = run.end();

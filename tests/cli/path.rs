@@ -11,7 +11,7 @@ fn calls_through_a_path_that_loses_and_doubles_run_once_each() {
     const CALLS: u64 = 12;
     let mut attempts = 0;
     for n in 1..=CALLS {
-        let hurt = ["--loss", "30%", "--duplicate", "20%", "--timeout", "60s"];
+        let hurt = ["--loss", "20%", "--duplicate", "20%", "--timeout", "60s"];
         let run = on(&daemon, &[&["call", "increment", "-v", "-o", "json"][..], &hurt].concat());
         assert_eq!(run.code, 0, "{run:?}");
         assert_eq!(json_line(&run.stdout)["value"], n.to_string());

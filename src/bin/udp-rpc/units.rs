@@ -36,9 +36,9 @@ pub(crate) fn show(duration: Duration) -> String {
     let us = duration.as_micros();
     if us < 1_000 {
         format!("{us} µs")
-    } else if us < 100_000 {
+    } else if us < 99_950 {
         format!("{:.1} ms", duration.as_secs_f64() * 1e3)
-    } else if us < 1_000_000 {
+    } else if us < 999_500 {
         format!("{:.0} ms", duration.as_secs_f64() * 1e3)
     } else if us < 100_000_000 {
         format!("{:.3} s", duration.as_secs_f64())

@@ -164,7 +164,7 @@ impl Demo {
         let reply = result.map_err(|error| broken(&format!("{shown} ended in {error}")))?;
         let Counts { executed, suppressed } = self.witness.counts()?.since(before);
         self.say(&format!(
-            "    The caller has {} after {}. The server counts: executed {executed}, \
+            "    The caller has {} after {}. The server: executed {executed}, \
              duplicates {suppressed}.",
             answer(&reply.body),
             units::show(reply.elapsed),
