@@ -111,12 +111,19 @@ def parse(data: bytes) -> Optional[Datagram]:
     if version != VERSION or kind not in SHAPES or len(data) < 48 + 4 * units:
         return None
     options, body = data[48 : 48 + 4 * units], data[48 + 4 * units :]
-    while options:  # none that a client of version 1 needs: skipped, if they may be
+    padding = 0
+    while options:  # a client of version 1 needs none: skipped, if they may be
         kind_of, length = options[0], 4 * options[1]
-        bad = kind_of & 0x80 or (kind_of == 0 and any(options[2:length]))
-        if bad or not 0 < length <= len(options):
+        if kind_of & 0x80 or not 0 < length <= len(options):
             return None
+        if kind_of == 0:  # PAD
+            padding = options[2]
+            if padding > 3 or any(options[3:length]):
+                return None
         options = options[length:]
+    body, rest = body[: len(body) - padding], body[len(body) - padding :]
+    if len(rest) != padding or any(rest):
+        return None
     zero, flags, has_body = SHAPES[kind]
     datagram = Datagram(kind, *fields, body)
     if any(getattr(datagram, field) for field in zero) or datagram.flags & ~flags:
