@@ -2,6 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "each test uses a part of it")]
+#[path = "../protocol/mod.rs"]
+mod protocol;
 
 mod answers;
 mod demo;

@@ -7,6 +7,7 @@ use udp_rpc::wire::{
 };
 
 use crate::common::Daemon;
+use crate::protocol::blocks;
 use crate::run::{at, command, json_line, nobody, on, udp_rpc};
 
 #[test]
@@ -176,6 +177,23 @@ fn decode_takes_hexadecimal_as_people_paste_it() {
         .map(|line| json_line(line)["kind"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!((run.code, kinds), (0, vec!["REQUEST".into(), "REPLY".into()]));
+}
+
+#[test]
+fn decode_reads_the_vectors_of_the_protocol() {
+    let vectors = blocks("vector");
+    let mut text: Vec<String> = vectors.iter().map(|vector| vector.content.clone()).collect();
+    text.push(String::new());
+    let daemon = Daemon::start();
+    let run = crate::run::on_with_input(&daemon, &["decode", "-o", "json"], &text.join("\n\n"));
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.stdout.lines().count(), vectors.len());
+    for (line, vector) in run.stdout.lines().zip(&vectors) {
+        let decoded = json_line(line);
+        assert_eq!(decoded["kind"], vector.get("kind").unwrap(), "{}", vector.name);
+        assert_eq!(decoded["from"], vector.direction, "{}", vector.name);
+        assert_eq!(decoded["length"], vector.bytes().len(), "{}", vector.name);
+    }
 }
 
 #[test]

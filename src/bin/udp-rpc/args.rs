@@ -214,7 +214,8 @@ pub(crate) struct DemoArgs {
 /// `decode`
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {
-    /// One datagram each, spaces, colons and 0x allowed; without any, one a line from stdin
+    /// One datagram each, spaces, colons and 0x allowed; without any, from stdin, where a blank
+    /// line or one that begins with 5552 begins the next
     #[arg(value_name = "HEX")]
     pub(crate) datagrams: Vec<String>,
 }

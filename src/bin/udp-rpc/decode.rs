@@ -1,17 +1,21 @@
 //! `decode`: hexadecimal datagrams to fields, without a network.
 
-use std::io::BufRead;
-
 use crate::args::{DecodeArgs, Format};
 use crate::datagram::{self, Decoded, Shown};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Reader};
 
+/// What people put between bytes.
+const SEPARATORS: [char; 6] = [' ', '\t', '\r', ',', ':', '·'];
+
 /// Bytes of a body shown in a line of text.
 const BYTES_PER_LINE: usize = 24;
 
-/// Decodes each argument, or each line of stdin; one that is damaged is named and the rest are
+/// What a line begins with that begins a datagram: the magic number.
+const MAGIC: [&str; 3] = ["5552", "55 52", "0x55"];
+
+/// Decodes each argument, or what stdin has; one that is damaged is named and the rest are
 /// still decoded.
 ///
 /// # Errors
@@ -29,10 +33,10 @@ pub(crate) fn run(args: &DecodeArgs, format: Format) -> Result<Exit, Failure> {
         Ok(output::line(&rendered)?)
     };
     if args.datagrams.is_empty() {
-        for line in std::io::stdin().lock().lines() {
-            let line =
-                line.map_err(|error| Failure::usage(format!("cannot read stdin: {error}")))?;
-            if !line.trim().is_empty() && one(&line)? == Reader::Gone {
+        let stdin = std::io::read_to_string(std::io::stdin().lock())
+            .map_err(|error| Failure::usage(format!("cannot read stdin: {error}")))?;
+        for text in split(&stdin) {
+            if one(&text)? == Reader::Gone {
                 return Ok(Exit::Ok);
             }
         }
@@ -46,6 +50,28 @@ pub(crate) fn run(args: &DecodeArgs, format: Format) -> Result<Exit, Failure> {
         return Err(Failure::usage("nothing to decode".to_owned()));
     }
     Ok(exit)
+}
+
+/// The datagrams in a text: a blank line, or a line that begins with the magic number, begins the
+/// next.
+fn split(text: &str) -> Vec<String> {
+    let mut datagrams: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        let begins = MAGIC.iter().any(|magic| line.trim_start().starts_with(magic));
+        match (line.trim().is_empty(), datagrams.last_mut()) {
+            (true, _) => open = false,
+            (false, Some(datagram)) if open && !begins => {
+                datagram.push('\n');
+                datagram.push_str(line);
+            }
+            (false, _) => {
+                datagrams.push(line.to_owned());
+                open = true;
+            }
+        }
+    }
+    datagrams
 }
 
 /// What to print of one datagram, and whether it is sound.
@@ -101,14 +127,16 @@ fn show(decoded: &Decoded) -> String {
     lines.join("\n")
 }
 
-/// Hexadecimal with blanks, commas, colons and `0x` wherever people put them.
+/// Hexadecimal with blanks, commas, colons and `0x` wherever people put them; what follows a `#`
+/// in a line is a comment, as in PROTOCOL.md.
 ///
 /// # Errors
 ///
 /// A character that is no digit, or half a byte.
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let mut digits = String::with_capacity(text.len());
-    for word in text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ':' | '·')) {
+    let lines = text.lines().filter_map(|line| line.split('#').next());
+    for word in lines.flat_map(|line| line.split(SEPARATORS)) {
         let word = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")).unwrap_or(word);
         if let Some(other) = word.chars().find(|c| !c.is_ascii_hexdigit()) {
             return Err(format!("{other:?} is no hexadecimal digit"));
@@ -134,6 +162,14 @@ mod tests {
         }
         assert!(unhex("555").is_err());
         assert!(unhex("5g").is_err());
+    }
+
+    #[test]
+    fn stdin_holds_a_datagram_a_line_or_one_over_several() {
+        assert_eq!(split("5552\n5552\n"), ["5552", "5552"]);
+        assert_eq!(split("55 52 # a\n 01\n\n02\n03"), ["55 52 # a\n 01", "02\n03"]);
+        assert_eq!(unhex("55 52 # a\n 01").as_deref(), Ok(&[0x55, 0x52, 1][..]));
+        assert!(split("\n\n").is_empty());
     }
 
     #[test]
