@@ -11,6 +11,7 @@ use udp_rpc::wire::Code;
 use crate::args::{CallArgs, Format, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard;
 use crate::input;
 use crate::output;
 use crate::remote::Remote;
@@ -65,13 +66,17 @@ fn request(
     data: Option<Vec<u8>>,
     arguments: &[String],
 ) -> Result<DynamicMessage, Failure> {
-    let built = match data {
+    let build = || match data {
         None => input::from_arguments(&types.request, arguments),
         Some(bytes) => match std::str::from_utf8(&bytes) {
             Ok(text) => input::from_json(&types.request, text),
             Err(error) => Err(format!("not UTF-8: {error}")),
         },
     };
+    let built = guard::quietly(build).ok_or_else(|| {
+        let message = format!("the server's description of {} makes no sense", method.name);
+        Failure::NotSent(Code::Internal, message, Vec::new())
+    })?;
     built.map_err(|error| {
         let takes = format!("{} takes {}", method.name, input::fields(&types.request));
         Failure::Usage(error, vec![takes])
@@ -83,8 +88,11 @@ pub(crate) fn render(types: &Types, body: &[u8], format: Format) -> Result<Vec<u
     if format == Format::Raw {
         return Ok(body.to_vec());
     }
-    let reply = DynamicMessage::decode(types.reply.clone(), body)
-        .map_err(|error| format!("its answer is not a {}: {error}", types.reply.full_name()))?;
-    output::render(&reply, body, format)
-        .map_err(|error| format!("its answer has no JSON form: {error}"))
+    let rendered = guard::quietly(|| {
+        let reply = DynamicMessage::decode(types.reply.clone(), body)
+            .map_err(|error| format!("its answer is not a {}: {error}", types.reply.full_name()))?;
+        output::render(&reply, body, format)
+            .map_err(|error| format!("its answer has no JSON form: {error}"))
+    });
+    rendered.unwrap_or_else(|| Err("its answer makes no sense by its description".to_owned()))
 }

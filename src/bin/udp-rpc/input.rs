@@ -199,3 +199,125 @@ pub(crate) fn data(argument: &str) -> Result<Vec<u8>, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output;
+    use crate::testing::message;
+
+    /// The request that arguments build, as JSON.
+    fn built(arguments: &[&str]) -> Result<serde_json::Value, String> {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let request = from_arguments(&message("Every"), &arguments)?;
+        Ok(serde_json::to_value(&request).unwrap())
+    }
+
+    /// All fields that have no presence of their own, in the order of the file.
+    const PLAIN: [&str; 5] = ["Ada", "GREEN", "AQI=", r#"{"n":3}"#, "1500ms"];
+
+    fn with_plain(more: &[&str]) -> Result<serde_json::Value, String> {
+        let mut named: Vec<String> = ["name", "colour", "data", "inner", "wait"]
+            .iter()
+            .zip(PLAIN)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        named.extend(more.iter().map(ToString::to_string));
+        built(&named.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn arguments_follow_the_order_of_the_file_not_of_the_numbers() {
+        let names: Vec<_> =
+            in_order(&message("Every")).iter().map(|f| f.name().to_owned()).collect();
+        assert_eq!(names[..3], ["name", "colour", "data"]);
+        let request = built(&["Ada", "2", "AQI=", "true", r#"{"n":3}"#, "1500ms"]).unwrap();
+        assert_eq!(request["name"], "Ada");
+        assert_eq!(request["colour"], "GREEN");
+        assert_eq!(request["data"], "AQI=");
+        assert_eq!(request["maybe"], true);
+        assert_eq!(request["inner"]["n"], 3);
+        assert_eq!(request["wait"], "1.500s");
+    }
+
+    #[test]
+    fn what_has_a_presence_may_be_left_out_and_nothing_else() {
+        assert!(with_plain(&[]).is_ok());
+        assert_eq!(built(&[]).unwrap_err(), "missing: name, colour, data, inner, wait");
+    }
+
+    #[test]
+    fn a_repeated_field_takes_what_is_left_or_is_named_again_or_is_json() {
+        let numbers = serde_json::json!(["1", "2", "3"]);
+        let again = with_plain(&["numbers=1", "numbers=2", "numbers=3"]).unwrap();
+        assert_eq!(again["numbers"], numbers);
+        assert_eq!(with_plain(&["numbers=[1,2,3]"]).unwrap()["numbers"], numbers);
+        let many = from_arguments(&message("Many"), &["a".into(), "b".into()]).unwrap();
+        assert_eq!(output::text(&many).unwrap(), r#"["a","b"]"#);
+        let none = from_arguments(&message("Many"), &[]).unwrap();
+        assert_eq!(output::text(&none).unwrap(), "[]");
+    }
+
+    #[test]
+    fn maps_are_json_and_durations_in_them_are_as_anywhere() {
+        let request = with_plain(&[r#"waits={"a":"2ms"}"#]).unwrap();
+        assert_eq!(request["waits"]["a"], "0.002s");
+        assert!(with_plain(&["waits=a"]).unwrap_err().starts_with("waits: not JSON"));
+    }
+
+    #[test]
+    fn one_member_of_a_oneof_is_enough_and_two_are_too_many() {
+        assert_eq!(with_plain(&["right=x"]).unwrap()["right"], "x");
+        assert!(with_plain(&["right=x", "left=1"]).is_err());
+    }
+
+    #[test]
+    fn ill_typed_values_name_field_and_type() {
+        for (argument, says) in [
+            ("maybe=1", "maybe: \"1\" is neither true nor false"),
+            ("numbers=x", "numbers: \"x\" is not an int64"),
+            ("colour=BLUE", "colour: \"BLUE\" is none of COLOUR_UNKNOWN, RED, GREEN"),
+            ("data=?", "data: \"?\" is not base64"),
+            ("wait=5", "wait: a unit is missing"),
+            ("inner={\"x\":1}", "inner: "),
+        ] {
+            let error = built(&[argument]).unwrap_err();
+            assert!(error.starts_with(says), "{argument}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_name_is_no_value_and_base64s_padding_no_name() {
+        let error = built(&["nmae=Ada"]).unwrap_err();
+        assert!(error.contains("no field \"nmae\"") && error.contains("name=nmae=Ada"), "{error}");
+        let request = built(&["a b=c", "RED", "YQ==", "inner={}", "wait=0s"]).unwrap();
+        assert_eq!((&request["name"], &request["data"]), (&"a b=c".into(), &"YQ==".into()));
+    }
+
+    #[test]
+    fn durations_in_json_are_as_people_write_them_at_any_depth() {
+        let text = r#"{"wait":"250ms","inner":{"pause":"1m"},"waits":{"x":"3s"}}"#;
+        let request = from_json(&message("Every"), text).unwrap();
+        let json = serde_json::to_value(&request).unwrap();
+        assert_eq!(json["wait"], "0.250s");
+        assert_eq!(json["inner"]["pause"], "60s");
+        assert_eq!(json["waits"]["x"], "3s");
+        assert!(from_json(&message("Every"), r#"{"nosuch":1}"#).unwrap_err().contains("nosuch"));
+    }
+
+    #[test]
+    fn fields_are_listed_with_their_types() {
+        let listed = fields(&message("Every"));
+        for part in [
+            "name string",
+            "colour test.Colour",
+            "maybe optional bool",
+            "wait duration",
+            "waits map<string, duration>",
+            "numbers repeated int64",
+        ] {
+            assert!(listed.contains(part), "{part} in {listed}");
+        }
+        assert_eq!(fields(&message("None")), "no fields");
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value};
 use udp_rpc::client::{self, Asked, Fate};
 use udp_rpc::core::Outcome;
@@ -179,9 +178,8 @@ fn answer_text(types: Option<&Types>, body: &[u8]) -> Result<String, Failure> {
             if body.is_empty() { "empty".into() } else { data_encoding::HEXLOWER.encode(body) },
         ));
     };
-    let reply = DynamicMessage::decode(types.reply.clone(), body)
-        .map_err(|error| Failure::Answer(format!("its answer is no good: {error}")))?;
-    output::text(&reply).map_err(|error| Failure::Answer(error.to_string()))
+    let text = call::render(types, body, Format::Text).map_err(Failure::Answer)?;
+    Ok(String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned())
 }
 
 #[cfg(test)]

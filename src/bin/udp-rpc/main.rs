@@ -12,6 +12,7 @@ mod demo;
 mod describe;
 mod exit;
 mod failure;
+mod guard;
 mod help;
 mod input;
 mod inquire;
@@ -25,6 +26,8 @@ mod scalar;
 mod schema;
 mod stats;
 mod style;
+#[cfg(test)]
+mod testing;
 mod traffic;
 mod transcript;
 mod units;

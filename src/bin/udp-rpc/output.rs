@@ -105,3 +105,38 @@ pub(crate) fn line(text: &str) -> io::Result<Reader> {
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::message;
+
+    fn reply(name: &str, bytes: &[u8]) -> DynamicMessage {
+        DynamicMessage::decode(message(name), bytes).unwrap()
+    }
+
+    #[test]
+    fn a_reply_of_one_field_is_bare_and_zero_is_shown() {
+        assert_eq!(text(&reply("One", &[8, 7])).unwrap(), "7");
+        assert_eq!(text(&reply("One", &[])).unwrap(), "0");
+        let largest = [8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
+        assert_eq!(text(&reply("One", &largest)).unwrap(), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn any_other_reply_is_json_with_defaults_shown() {
+        assert_eq!(text(&reply("None", &[])).unwrap(), "{}");
+        let both = json(&reply("Two", &[])).unwrap();
+        assert!(both.contains("\"share\":0"), "{both}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&text(&reply("Two", &[])).unwrap()).is_ok()
+        );
+    }
+
+    #[test]
+    fn json_is_one_line_and_raw_is_the_bytes() {
+        let one = reply("One", &[8, 7]);
+        assert_eq!(render(&one, &[8, 7], Format::Json).unwrap(), b"{\"value\":\"7\"}\n");
+        assert_eq!(render(&one, &[8, 7], Format::Raw).unwrap(), [8, 7]);
+    }
+}
