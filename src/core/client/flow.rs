@@ -186,7 +186,7 @@ impl Flow {
     /// A copy, sent at `sent`, is declared lost: an interval passed and it was not answered.
     pub(super) fn declared_lost(&mut self, now: Time, sent: Time) {
         self.withdrawn();
-        let silent = self.heard.is_none_or(|heard| now >= heard + self.rto());
+        let silent = self.unheard_since(sent);
         if silent {
             if self.window > WINDOW_SILENT {
                 self.threshold = (self.window / 2).max(WINDOW_LEAST);
@@ -203,15 +203,18 @@ impl Flow {
         self.back_off(now, sent);
     }
 
-    /// An interval passed since `sent` in which something was in flight: if nothing valid was
-    /// heard in a whole interval since the last doubling, the factor doubles.
+    /// The copy sent at `sent` was under way for an interval: if nothing valid was heard meanwhile,
+    /// the factor doubles, but once in an interval only.
     pub(super) fn back_off(&mut self, now: Time, sent: Time) {
-        let quiet = self.heard.max(self.doubled).map_or(sent, |since| since.max(sent));
-        // What was heard or doubled while this copy was under way starts the interval anew.
-        if now >= quiet + self.interval() {
+        let since = self.doubled.map_or(sent, |doubled| doubled.max(sent));
+        if self.unheard_since(sent) && now >= since + self.interval() {
             self.factor = (self.factor * 2).min(FACTOR_MAX);
             self.doubled = Some(now);
         }
+    }
+
+    fn unheard_since(&self, sent: Time) -> bool {
+        self.heard.is_none_or(|heard| heard <= sent)
     }
 }
 
