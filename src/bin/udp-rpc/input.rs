@@ -128,10 +128,10 @@ fn set(request: &mut DynamicMessage, field: &FieldDescriptor, text: &str) -> Res
         }
         return Ok(());
     }
-    if let Some(oneof) = field.containing_oneof() {
-        if let Some(other) = oneof.fields().find(|other| request.has_field(other)) {
-            return Err(format!("only one of {} and {} may be given", other.name(), field.name()));
-        }
+    if let Some(oneof) = field.containing_oneof()
+        && let Some(other) = oneof.fields().find(|other| request.has_field(other))
+    {
+        return Err(format!("only one of {} and {} may be given", other.name(), field.name()));
     }
     request.set_field(field, value);
     Ok(())

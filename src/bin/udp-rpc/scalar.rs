@@ -14,12 +14,12 @@ const DURATION: &str = "google.protobuf.Duration";
 
 /// A field's type as people read it: `int32`, `repeated string`, `Color`, `duration`.
 pub(crate) fn type_name(field: &FieldDescriptor) -> String {
-    if field.is_map() {
-        if let Kind::Message(entry) = field.kind() {
-            let key = kind_name(&entry.map_entry_key_field().kind());
-            let value = kind_name(&entry.map_entry_value_field().kind());
-            return format!("map<{key}, {value}>");
-        }
+    if field.is_map()
+        && let Kind::Message(entry) = field.kind()
+    {
+        let key = kind_name(&entry.map_entry_key_field().kind());
+        let value = kind_name(&entry.map_entry_value_field().kind());
+        return format!("map<{key}, {value}>");
     }
     let name = kind_name(&field.kind());
     let optional = field.containing_oneof().is_some_and(|oneof| oneof.is_synthetic());
@@ -172,10 +172,10 @@ pub(crate) fn rewrite_durations(descriptor: &MessageDescriptor, json: &mut serde
             descriptor.get_field_by_json_name(name).or_else(|| descriptor.get_field_by_name(name));
         let Some(field) = field else { continue };
         let mut kind = field.kind();
-        if field.is_map() {
-            if let Kind::Message(entry) = &kind {
-                kind = entry.map_entry_value_field().kind();
-            }
+        if field.is_map()
+            && let Kind::Message(entry) = &kind
+        {
+            kind = entry.map_entry_value_field().kind();
         }
         let Kind::Message(inner) = kind else { continue };
         match value {
