@@ -41,6 +41,16 @@ impl Jitter {
     }
 }
 
+/// When HELLO or PING must go again so that a call which waits for the answer, and for nothing
+/// else, is still in time: three RTOs before its deadline, one for that answer, one for the
+/// call's own and one to spare. However long the backoff has become, each call gets this chance
+/// once, unless a copy went so late already; `last` is when the last one went.
+pub(super) fn last_chance(last: Time, rto: Duration, deadline: Time) -> Option<Time> {
+    let latest = deadline.before(rto * 3);
+    let at = latest.max(last + rto);
+    (last < latest && at < deadline).then_some(at)
+}
+
 /// The path to one server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Flow {
@@ -327,6 +337,16 @@ mod tests {
     fn jitter_only_lengthens_and_by_a_quarter_at_most() {
         assert_eq!(Jitter(0).lengthen(100 * MS), 100 * MS);
         assert_eq!(Jitter(1024).lengthen(100 * MS), 125 * MS);
+    }
+
+    #[test]
+    fn last_chance_comes_once_and_an_rto_after_the_copy_before() {
+        let chance = |last, deadline| last_chance(at(last), 100 * MS, at(deadline));
+        assert_eq!(chance(0, 1000), Some(at(700)));
+        assert_eq!(chance(650, 1000), Some(at(750)));
+        assert_eq!(chance(700, 1000), None, "it had its chance");
+        assert_eq!(chance(0, 200), None);
+        assert_eq!(chance(0, 350), Some(at(100)));
     }
 
     #[test]
