@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::calls::{Statistics, counted, increment, within};
 use common::Daemon;
+use common::calls::{Statistics, counted, increment, within};
 use udp_rpc::client::BlockingClient;
 use udp_rpc::core::fault::Faults;
 use udp_rpc::service::generated::v1::counter::INCREMENT;

@@ -89,10 +89,7 @@ impl Daemon {
     }
 
     /// Another program that is told by `listen` where to listen.
-    pub(crate) fn program(
-        program: impl Into<OsString>,
-        listen: fn(&mut Command, &str),
-    ) -> Builder {
+    pub(crate) fn program(program: impl Into<OsString>, listen: fn(&mut Command, &str)) -> Builder {
         let (arguments, environment) = (Vec::new(), Vec::new());
         Builder {
             recipe: Recipe { program: program.into(), arguments, listen, environment },
@@ -167,10 +164,7 @@ impl Drop for Daemon {
 }
 
 /// Starts a process and waits for its `listening on`; what it said if it ended instead.
-fn spawn(
-    recipe: &Recipe,
-    listen: &str,
-) -> Result<(Child, SocketAddr, Arc<Mutex<String>>), String> {
+fn spawn(recipe: &Recipe, listen: &str) -> Result<(Child, SocketAddr, Arc<Mutex<String>>), String> {
     let mut command = Command::new(&recipe.program);
     command.args(&recipe.arguments);
     command.env_remove("UDP_RPC_LISTEN").env_remove("RUST_LOG");

@@ -26,9 +26,8 @@ pub(crate) struct Offer {
 
 impl Peer {
     pub(crate) fn new(server: SocketAddr) -> Self {
-        let local: SocketAddr = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }
-            .parse()
-            .unwrap();
+        let local: SocketAddr =
+            if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
         let socket = UdpSocket::bind(local).unwrap();
         socket.connect(server).unwrap();
         Self { socket }
