@@ -1,0 +1,377 @@
+//! What is full or too large: a clear error with its true outcome, and memory that stays bounded.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::calls::{Statistics, count, within};
+use common::raw::{Peer, hello};
+use common::{Daemon, PATIENCE, wait_for};
+use udp_rpc::client::{BlockingClient, Options};
+use udp_rpc::core::server::ServerConfig;
+use udp_rpc::core::{CallError, Outcome, Proof};
+use udp_rpc::server::{Running, Server};
+use udp_rpc::service::{Method, Registry, builtin};
+use udp_rpc::wire::{
+    Code, FromServer, MAX_BODY, MAX_REQUEST_BODY, MethodId, Reason, parse_from_server,
+};
+
+/// Runs until the test lets all of them go.
+const HELD: &str = "Test/Held";
+
+/// A server with small limits.
+struct Small {
+    server: Running,
+    release: Arc<AtomicBool>,
+}
+
+fn small(workers: usize, change: impl FnOnce(&mut ServerConfig)) -> Small {
+    let release = Arc::new(AtomicBool::new(false));
+    let held = Arc::clone(&release);
+    let mut registry = Registry::new();
+    builtin::install(&mut registry).unwrap();
+    registry
+        .add(Method::pooled(HELD, move |context, _, _| {
+            while !held.load(Ordering::Relaxed) && !context.cancel.is_cancelled() {
+                context.cancel.wait_timeout(Duration::from_millis(1));
+            }
+            Ok(())
+        }))
+        .unwrap()
+        .add(
+            Method::inline("Test/Long", |_, request, reply| {
+                reply.resize(usize::from(request[0]) * 10, 7);
+                Ok(())
+            })
+            .longest_reply(300),
+        )
+        .unwrap()
+        .add(Method::inline("Test/Endless", |_, _, reply| {
+            reply.resize(MAX_BODY + 1, 7);
+            Ok(())
+        }))
+        .unwrap()
+        .add(Method::inline("Test/Short", |_, _, _| Ok(())).longest_request(100))
+        .unwrap();
+    let builder = Server::builder(registry).listen("127.0.0.1:0").workers(workers).config(change);
+    Small { server: builder.bind().unwrap().spawn().unwrap(), release }
+}
+
+impl Small {
+    fn client(&self) -> BlockingClient {
+        BlockingClient::connect(self.server.local_addr()).unwrap()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        self.release.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Options of a call that is not issued again.
+fn once(timeout: Duration) -> Options {
+    Options { timeout: Some(timeout), retry: Some(false) }
+}
+
+#[track_caller]
+fn assert_refused(error: &CallError, reason: Reason) {
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::Promised(reason)), "{error}");
+    assert_eq!(error.code, reason.code(), "{error}");
+    assert!(error.message.contains(reason.text()), "{error}");
+}
+
+#[test]
+fn full_queue_refuses_and_what_was_refused_is_issued_again_if_wanted() {
+    let small = small(1, |config| config.max_queued = 2);
+    let mut client = small.client();
+    // One runs, two wait.
+    let running = client.submit(HELD, b"", &within(PATIENCE));
+    wait_for("the worker to be busy", || {
+        (Statistics::read(&mut client).of("workers.idle") == 0).then_some(())
+    });
+    let waiting = [(); 2].map(|()| client.submit(HELD, b"", &within(PATIENCE)));
+    wait_for("the queue to be full", || {
+        (Statistics::read(&mut client).of("received.queued") == 3).then_some(())
+    });
+
+    let error = client.call_raw(HELD, b"", &once(PATIENCE)).unwrap_err();
+    assert_refused(&error, Reason::Overloaded);
+    // Calls that do not queue are served.
+    count(&mut client, "c").unwrap();
+
+    let patient = client.submit(HELD, b"", &within(PATIENCE));
+    wait_for("a second refusal", || {
+        (Statistics::read(&mut client).of("refused.overloaded") >= 2).then_some(())
+    });
+    small.release.store(true, Ordering::Relaxed);
+    let reply = client.wait(patient).unwrap();
+    assert!(reply.issues >= 2 && !reply.at_least_once);
+    for call in waiting.into_iter().chain([running]) {
+        client.wait(call).unwrap();
+    }
+    assert_eq!(
+        Statistics::read(&mut client).of("calls.executed"),
+        Statistics::read(&mut client).of("calls.executed") - 0
+    );
+}
+
+#[test]
+fn reply_longer_than_declared_is_an_executed_error() {
+    let small = small(1, |_| ());
+    let mut client = small.client();
+    assert_eq!(client.call_raw("Test/Long", &[30], &Options::default()).unwrap().body.len(), 300);
+    for (method, length) in [("Test/Long", "310"), ("Test/Endless", "1185")] {
+        let error = client.call_raw(method, &[31], &Options::default()).unwrap_err();
+        assert_eq!((error.code, error.outcome), (Code::ResourceExhausted, Outcome::Executed));
+        assert!(error.message.contains(length), "{error}");
+    }
+}
+
+#[test]
+fn request_that_is_too_large_is_never_sent_or_refused_and_says_so() {
+    let small = small(1, |_| ());
+    let mut client = small.client();
+    let longest = vec![1; MAX_REQUEST_BODY];
+    let reply = client.call_raw("Test/Endless", &longest, &Options::default());
+    assert_eq!(reply.unwrap_err().outcome, Outcome::Executed, "the longest is served");
+
+    let error =
+        client.call_raw("Test/Endless", &vec![1; MAX_REQUEST_BODY + 1], &Options::default());
+    let error = error.unwrap_err();
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::NeverSent), "{error}");
+    assert_eq!((error.code, error.attempts), (Code::ResourceExhausted, 0), "{error}");
+    assert!(error.message.contains(&(MAX_REQUEST_BODY + 1).to_string()), "{error}");
+
+    client.call_raw("Test/Short", &[1; 100], &Options::default()).unwrap();
+    let error = client.call_raw("Test/Short", &[1; 101], &Options::default()).unwrap_err();
+    assert_refused(&error, Reason::RequestTooLarge);
+}
+
+#[test]
+fn deadline_farther_than_the_server_allows_is_an_error_at_once() {
+    let small = small(1, |config| config.longest_deadline = Duration::from_secs(5));
+    let mut client = small.client();
+    let error = client.call_raw(HELD, b"", &within(Duration::from_secs(6))).unwrap_err();
+    assert_eq!(error.code, Code::InvalidArgument, "{error}");
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::NeverSent), "{error}");
+}
+
+#[test]
+fn calls_beyond_the_window_wait_for_a_slot_and_say_so_at_their_deadline() {
+    let small = small(8, |config| config.window = 4);
+    let mut client = small.client();
+    let held = [(); 4].map(|()| client.submit(HELD, b"", &within(PATIENCE)));
+    wait_for("four handlers to run", || {
+        (Statistics::read(&mut small.client()).of("workers.idle") == 4
+            || client.wait_timeout(held[0], Duration::from_millis(1)).is_some())
+        .then_some(())
+    });
+    let error = client.call_raw(HELD, b"", &within(Duration::from_millis(200))).unwrap_err();
+    assert_eq!(error.code, Code::ResourceExhausted, "{error}");
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::NeverSent), "{error}");
+    assert!(error.message.contains("window of 4 calls full"), "{error}");
+
+    let patient = client.submit(HELD, b"", &within(PATIENCE));
+    small.release.store(true, Ordering::Relaxed);
+    for call in held.into_iter().chain([patient]) {
+        client.wait(call).unwrap();
+    }
+}
+
+#[test]
+fn full_session_table_turns_new_clients_away_until_there_is_room() {
+    let small = small(2, |config| config.max_sessions = 2);
+    let (mut one, mut two) = (small.client(), small.client());
+    count(&mut one, "c").unwrap();
+    count(&mut two, "c").unwrap();
+
+    let mut three = small.client();
+    let body = common::calls::increment("c");
+    let error = three
+        .call_raw("udprpc.v1.Counter/Increment", &body, &within(Duration::from_millis(300)))
+        .unwrap_err();
+    // Nothing could be recorded, so nothing was promised.
+    assert_eq!(error.outcome, Outcome::Unknown, "{error}");
+    assert!(error.message.contains("session"), "the reason is told: {error}");
+    assert_eq!(count(&mut one, "c").unwrap(), 3, "those who are in are served");
+
+    let waiting = three.submit("udprpc.v1.Counter/Increment", &body, &within(PATIENCE));
+    wait_for("it to be turned away", || {
+        let _ = three.wait_timeout(waiting, Duration::from_millis(1));
+        (Statistics::read(&mut one).of("received.no_room_for_session") >= 2).then_some(())
+    });
+    two.close();
+    three.wait(waiting).unwrap();
+    assert_eq!(count(&mut one, "c").unwrap(), 5);
+}
+
+#[test]
+fn sessions_of_one_source_are_capped() {
+    let small = small(1, |config| config.max_sessions_per_source = 3);
+    let address = small.server.local_addr();
+    let peers: Vec<_> = (0..3).map(|i| (Peer::new(address), i)).collect();
+    for (peer, nonce) in &peers {
+        peer.open(*nonce);
+    }
+    let peer = Peer::new(address);
+    let offer = peer.hello(9);
+    peer.ask(&offer.ping(), |answer| {
+        matches!(
+            answer.message,
+            FromServer::Refused { reason: Reason::NoRoomForSession, promise: false, .. }
+        )
+        .then_some(())
+    });
+}
+
+#[test]
+fn reply_for_which_there_is_no_memory_is_refused_before_the_run() {
+    let small = small(1, |config| config.reply_memory = 64 * 1024);
+    let peer = Peer::new(small.server.local_addr());
+    let offer = peer.open(1);
+    let echo = MethodId::of("udprpc.v1.Echo/Echo");
+    let text = [b'x'; 1000];
+    let body = [&[0x0a, 0xe8, 0x07], text.as_slice()].concat();
+    let window = u64::from(offer.ack.limits.window);
+    // Each in a slot of its own, so that every reply is kept.
+    let (mut served, mut refused) = (0, 0);
+    for call in window..window + 100 {
+        let request = offer.request(call, echo, &body);
+        peer.ask(&request, |answer| match answer.message {
+            FromServer::Reply { status: Code::Ok, body: said, .. } => {
+                assert_eq!(said, body);
+                Some(served += 1)
+            }
+            FromServer::Refused { reason: Reason::NoRoomForReply, promise: true, .. } => {
+                Some(refused += 1)
+            }
+            _ => None,
+        });
+    }
+    assert!((40..=64).contains(&served), "{served} replies of a kilobyte in 64 KiB");
+    assert_eq!(served + refused, 100);
+    // What is kept is kept: its duplicate is answered by the reply.
+    peer.ask(&offer.request(window, echo, &body), |answer| {
+        matches!(answer.message, FromServer::Reply { status: Code::Ok, .. }).then_some(())
+    });
+}
+
+/// Bytes that a daemon's resident size may grow by in a flood that it keeps nothing of. Its
+/// queues have their full length then, and the allocator its arenas.
+const SLACK: usize = 16 << 20;
+
+fn resident(daemon: &Daemon, what: &str) -> usize {
+    let bytes = daemon.resident().expect("/proc tells the resident size");
+    println!("{what}: {:.1} MiB resident", bytes as f64 / f64::from(1 << 20));
+    bytes
+}
+
+#[test]
+fn floods_of_hellos_and_garbage_leave_nothing_behind() {
+    if !cfg!(target_os = "linux") {
+        return common::skipped("floods_of_hellos…", "only Linux tells the resident size");
+    }
+    let daemon = Daemon::start();
+    let mut client = BlockingClient::connect(daemon.address()).unwrap();
+    count(&mut client, "c").unwrap();
+    let before = resident(&daemon, "at the start");
+
+    let peers: Vec<_> = (0..16).map(|_| Peer::new(daemon.address())).collect();
+    for nonce in 0..100_000 {
+        let peer = &peers[nonce % peers.len()];
+        peer.send(&hello(nonce as u128));
+        if nonce % 64 == 0 {
+            peer.received();
+        }
+    }
+    assert_eq!(count(&mut client, "c").unwrap(), 2);
+    let after = resident(&daemon, "after 100,000 HELLOs");
+    assert!(after < before + SLACK, "{after} bytes after {before}");
+
+    // Bytes without sense, and bytes that have some.
+    let mut garbage = hello(1);
+    for i in 0..100_000u32 {
+        let bytes = i.wrapping_mul(2_654_435_761).to_be_bytes();
+        garbage[(i % 120) as usize] ^= bytes[0] | 1;
+        let length = bytes[1] as usize % (garbage.len() + 1);
+        peers[i as usize % peers.len()].send(&garbage[..length]);
+    }
+    assert_eq!(count(&mut client, "c").unwrap(), 3);
+    let after = resident(&daemon, "after 100,000 datagrams of garbage");
+    assert!(after < before + SLACK, "{after} bytes after {before}");
+    let statistics = Statistics::read(&mut client);
+    statistics.check_sum();
+    println!(
+        "{} datagrams reached the daemon; {} HELLOs answered, {} dropped",
+        statistics.of("received.total"),
+        statistics.of("received.hello"),
+        statistics.sum("received.dropped."),
+    );
+    assert_eq!(statistics.of("sessions.open"), 1);
+}
+
+#[test]
+fn memory_stays_under_its_configured_bounds_when_sessions_and_replies_are_taken_in_earnest() {
+    if !cfg!(target_os = "linux") {
+        return common::skipped("memory_stays_under…", "only Linux tells the resident size");
+    }
+    let daemon = Daemon::start();
+    let before = resident(&daemon, "at the start");
+    let bounds = ServerConfig::default();
+
+    // More sessions than one source may have.
+    let sessions = bounds.max_sessions_per_source + 100;
+    let peer = Peer::new(daemon.address());
+    let mut offers = Vec::new();
+    while offers.len() < sessions {
+        let batch: Vec<u128> = (0..32).map(|i| (offers.len() + i) as u128).collect();
+        batch.iter().for_each(|nonce| peer.send(&hello(*nonce)));
+        while let Some(datagram) =
+            peer.receive(Duration::from_millis(if offers.is_empty() { 500 } else { 20 }))
+        {
+            let answer = parse_from_server(&datagram).unwrap();
+            if let FromServer::HelloAck { session, clock, ack, .. } = answer.message {
+                let offer = common::raw::Offer { session, clock, ack };
+                peer.send(&offer.ping());
+                offers.push(offer);
+            }
+            if offers.len() % 32 == 0 {
+                break;
+            }
+        }
+        peer.received();
+    }
+    let mut client = BlockingClient::connect("[::1]:1").unwrap();
+    drop(client.close());
+    let after = resident(&daemon, "with as many sessions as one source may have");
+    assert!(after < before + bounds.record_memory + SLACK);
+
+    // And as many kept replies as there is memory for: each in a slot of its own.
+    let echo = MethodId::of("udprpc.v1.Echo/Echo");
+    let text = [b'x'; 1000];
+    let body = [&[0x0a, 0xe8, 0x07], text.as_slice()].concat();
+    let window = u64::from(offers[0].ack.limits.window);
+    let mut refused = 0;
+    'all: for offer in &offers {
+        for call in (window..2 * window).step_by(1) {
+            peer.send(&offer.request_with(call, echo, &body, offer.proofs()));
+            for datagram in peer.received() {
+                let answer = parse_from_server(&datagram).unwrap();
+                refused += u32::from(matches!(
+                    answer.message,
+                    FromServer::Refused { reason: Reason::NoRoomForReply, promise: true, .. }
+                ));
+            }
+            if refused > 100 {
+                break 'all;
+            }
+        }
+    }
+    let after = resident(&daemon, "with as many replies as there is memory for");
+    assert!(after < before + bounds.record_memory + bounds.reply_memory + SLACK);
+    assert!(after > before + bounds.reply_memory / 2, "the flood did fill the memory for replies");
+}
