@@ -1,4 +1,37 @@
-//! Remote procedure calls in UDP datagrams, executed at most once, that tell the truth when they fail.
+//! Remote procedure calls in UDP datagrams, executed at most once, that tell the truth when they
+//! fail.
+//!
+//! A call is one datagram there and one back. It ends in exactly one way, and [`core::CallError`]
+//! says which: it ran and answered an error, it did not run and never will (with the proof), or
+//! nobody can know, and then it ran at most once.
+//!
+//! - [`client::BlockingClient`] makes calls.
+//! - [`server::Server`] serves the methods of a [`service::Registry`].
+//! - [`core`] has the state machines of both, without sockets, clocks or threads.
+//! - [`wire`] reads and writes datagrams; `PROTOCOL.md` is their specification.
+//!
+//! Imports run one way: `wire` ← `core` ← `service` ← `net` ← `client`, `server` ← the programs.
+//!
+//! ```
+//! # #[cfg(feature = "protobuf")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use udp_rpc::client::BlockingClient;
+//! use udp_rpc::server::Server;
+//! use udp_rpc::service::{Registry, Unary};
+//!
+//! const HALF: Unary<i64, i64> = Unary::new("demo.Math/Half").no_side_effects();
+//!
+//! let mut registry = Registry::new();
+//! registry.add(HALF.inline(|_context, n| Ok(n / 2)))?;
+//! let server = Server::builder(registry).listen("127.0.0.1:0").bind()?.spawn()?;
+//!
+//! let mut client = BlockingClient::connect(server.local_addr())?;
+//! assert_eq!(client.call(&HALF, &14)?, 7);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "protobuf"))]
+//! # fn main() {}
+//! ```
 
 pub mod client;
 pub mod core;
@@ -8,3 +41,8 @@ pub mod service;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod wire;
+
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "protobuf"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::link::Link;
-use super::observe::Observation;
+use super::observe::Observer;
 use crate::core::CallToken;
-use crate::core::client::{Asked, ClientConfig, Fate, Inquiry};
+use crate::core::client::{Asked, Fate, Inquiry};
 use crate::core::fault::Faults;
 use crate::net;
 
@@ -24,13 +24,13 @@ pub fn inquire(
     what: Asked,
     timeout: Duration,
     faults: Faults,
-    observer: Option<Box<dyn FnMut(&Observation<'_>) + Send>>,
+    observer: Option<Observer>,
 ) -> io::Result<Fate> {
     let seed = net::seed()?;
     let mut link = Link::new(faults, &seed, observer)?;
     let now = link.now();
     let deadline = now + timeout;
-    let mut inquiry = Inquiry::new(&ClientConfig::default(), *token, what, now, deadline, seed);
+    let mut inquiry = Inquiry::new(now, *token, what, deadline, seed);
     loop {
         if let Some(fate) = inquiry.fate() {
             return Ok(fate.clone());

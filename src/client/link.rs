@@ -58,8 +58,8 @@ impl Machine for Inquiry {
         Inquiry::handle_datagram(self, now, from, datagram);
     }
 
-    fn handle_refused(&mut self, _now: Time, server: SocketAddr) {
-        Inquiry::handle_refused(self, server);
+    fn handle_refused(&mut self, now: Time, server: SocketAddr) {
+        Inquiry::handle_refused(self, now, server);
     }
 
     /// A question that was not sent goes again by its timer, and proves nothing either way.

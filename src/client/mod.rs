@@ -12,7 +12,7 @@ pub use blocking::{BlockingClient, Builder, Options};
 pub use inquire::inquire;
 pub use link::Interrupter;
 pub use method::Method;
-pub use observe::{Direction, Observation};
+pub use observe::{Direction, Observation, Observer};
 
 pub use crate::core::client::{
     Asked, CallHandle, ClientConfig, DEFAULT_TIMEOUT, Fate, Pong, SessionInfo,

@@ -30,5 +30,5 @@ pub struct Observation<'a> {
     pub fate: Option<Fate>,
 }
 
-/// Who is told.
-pub(super) type Observer = Box<dyn FnMut(&Observation<'_>) + Send>;
+/// Who is told of every datagram.
+pub type Observer = Box<dyn FnMut(&Observation<'_>) + Send>;

@@ -173,17 +173,20 @@ impl Damage {
             return;
         }
         let flips = (1 + self.0 % MOST_BITS).min(length);
-        let mut flipped = [u64::MAX; MOST_BITS as usize];
+        let mut flipped = Vec::with_capacity(3);
         let mut state = self.0;
-        for n in 0..flips as usize {
+        for _ in 0..flips {
             // The steps of a 64-bit linear congruential generator (Knuth's MMIX constants).
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let mut bit = (state >> 16) % length;
-            while flipped[..n].contains(&bit) {
+            while flipped.contains(&bit) {
                 bit = (bit + 1) % length;
             }
-            flipped[n] = bit;
-            bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+            flipped.push(bit);
+            let place = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte ^= 1 << (bit % 8);
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ impl EventLoop {
         let methods: Vec<Arc<Method>> = services.methods().iter().cloned().map(Arc::new).collect();
         let specs = methods.iter().map(|method| spec(method)).collect();
         let clock = Clock::start();
-        let core = Server::new(config, specs, seed()?, clock.now())
+        let mut core = Server::new(config, specs, seed()?, clock.now())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         let poll = Poll::new()?;
         let mut sockets = Vec::new();
@@ -117,6 +117,7 @@ impl EventLoop {
             }
             sockets.push(Listener { socket, readable: true });
         }
+        core.set_own_addresses(sockets.iter().map(|l| l.socket.local()).collect());
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let inbox = Inbox::new(Arc::clone(&waker));
         Ok(Self {

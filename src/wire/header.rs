@@ -365,7 +365,7 @@ impl Header {
 
     /// Appends the header, its CRC still zero, for `options_len` bytes of options.
     pub(super) fn emit(&self, out: &mut Vec<u8>, version: u8, options_len: usize) {
-        debug_assert!(options_len % 4 == 0 && options_len <= super::OPTIONS_LEN_MAX);
+        debug_assert!(options_len.is_multiple_of(4) && options_len <= super::OPTIONS_LEN_MAX);
         out.extend_from_slice(&MAGIC.to_be_bytes());
         out.extend_from_slice(&[version, self.kind.to_u8(), 0, 0, 0, 0]);
         out.extend_from_slice(&self.session.0.to_be_bytes());

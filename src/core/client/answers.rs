@@ -12,7 +12,8 @@ use super::handshake::same_place;
 use super::{CallHandle, Client};
 use crate::core::Time;
 use crate::wire::{
-    CallId, Code, Datagram, Epoch, FromServer, PathProof, SessionId, SlotState, parse_from_server,
+    CallId, Code, Datagram, Epoch, Flags, FromServer, PathProof, SessionId, SlotState,
+    parse_from_server,
 };
 
 /// The ids, clock and attempt that every answer within a session has.
@@ -48,9 +49,14 @@ impl Client {
             FromServer::HelloAck { session, nonce, clock, ack } => {
                 self.on_hello_ack(now, from, attempt, session, (nonce, clock), &ack)
             }
-            FromServer::Reply { session, call, clock, hold_us, status, body, .. } => {
+            FromServer::Reply {
+                session, call, clock, hold_us, status, flags, cell, body, ..
+            } => {
                 let answer = answer(session, call, clock, Some(hold_us));
-                if self.admit(now, from, &answer, None) {
+                if !flags.contains(Flags::WHOLE) || cell != 0 {
+                    // A part of a longer reply, which nothing here has asked for.
+                    self.counters.dropped_foreign += 1;
+                } else if self.admit(now, from, &answer, None) {
                     self.on_reply(now, &answer, status, body);
                 }
             }
@@ -243,14 +249,14 @@ impl Client {
     }
 
     fn on_challenge(&mut self, answer: &Answer, path: PathProof) {
-        if let Some(session) = self.sessions.get_mut(&answer.session) {
-            session.challenged(path);
-        }
+        let session = self.sessions.get_mut(&answer.session);
+        let newer = session.is_some_and(|session| session.challenged(path));
         if let Some(handle) = self.find_call(answer) {
             self.counters.used += 1;
             self.leave_flight(handle);
             if let Some(call) = self.calls.get_mut(&handle)
                 && let Phase::Issued(issue) = &mut call.phase
+                && newer
                 && issue.challenged != Some(path)
             {
                 issue.challenged = Some(path);
@@ -259,7 +265,9 @@ impl Client {
             self.arm(handle);
         } else if let Some(ping) = self.find_ping(answer.session, answer.call) {
             self.counters.used += 1;
-            self.challenge_ping(ping, path);
+            if newer {
+                self.challenge_ping(ping, path);
+            }
         } else {
             self.counters.dropped_late += 1;
         }

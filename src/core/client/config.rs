@@ -28,7 +28,8 @@ pub struct ClientConfig {
     /// Least RTO; `None`: 10 ms, on loopback 5 ms.
     pub rto_floor: Option<Duration>,
     /// After how long without a word from the server it is pinged before a call that may have
-    /// side effects is risked; `None`: never.
+    /// side effects is risked, so that a server that has restarted meanwhile does not leave that
+    /// call's outcome unknown; well above a turn of the driver; `None`: never.
     pub ping_after_idle: Option<Duration>,
     /// Whether calls are issued again by themselves where that is safe.
     pub retry: bool,

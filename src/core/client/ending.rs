@@ -14,6 +14,9 @@ impl Client {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
+        if !matches!(call.phase, Phase::Issued(_)) {
+            return;
+        }
         let Phase::Issued(issue) = std::mem::replace(&mut call.phase, Phase::Waiting) else {
             return;
         };
@@ -169,7 +172,7 @@ impl Client {
                 );
                 return (Code::DeadlineExceeded, text);
             }
-            if !self.is_idle(now, session.id)
+            if !self.is_unheard(now, session.id)
                 && let Some(flow) = self.flows.get(&session.server)
             {
                 let text = format!(

@@ -74,6 +74,22 @@ impl Client {
         self.timers.set(Key::Call(handle), at);
     }
 
+    /// Copies of the request that are in flight, or wait for room, are nobody's any more.
+    pub(super) fn withdraw(&mut self, handle: CallHandle) {
+        if let Some(call) = self.calls.get_mut(&handle)
+            && let Phase::Issued(issue) = &mut call.phase
+            && let Some(session) = self.sessions.get(&issue.session)
+            && let Some(flow) = self.flows.get_mut(&session.server)
+        {
+            if std::mem::take(&mut issue.in_flight) {
+                flow.withdrawn();
+            }
+            if std::mem::take(&mut issue.queued) {
+                flow.lost.remove(&handle);
+            }
+        }
+    }
+
     /// The next datagram of a call goes at once, whatever the window says.
     pub(super) fn hurry(&mut self, handle: CallHandle) {
         if let Some(call) = self.calls.get_mut(&handle)
@@ -103,6 +119,12 @@ fn expire(
         flow.declared_lost(now, issue.last);
     } else if issue.fencing && copy_at <= now {
         flow.back_off(now, issue.last);
+    }
+    if issue.in_flight && copy_at <= now {
+        // The last chance before the deadline, and the copy before is at least an RTO old: a
+        // retransmission never waits for itself.
+        issue.in_flight = false;
+        flow.withdrawn();
     }
     let due = copy_at <= now && !issue.queued && !issue.urgent;
     if due && !issue.fencing {

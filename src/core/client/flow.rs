@@ -58,6 +58,8 @@ pub(super) struct Flow {
     /// When the window was last halved: losses of what was sent before are of the same event.
     cut: Option<Time>,
     in_flight: u32,
+    /// Most copies in flight since there were none.
+    peak: u32,
     /// The RTO for which the timers in flight were last worked out.
     armed_rto: Uncompared<Duration>,
     /// Calls whose next copy waits for room; they go before new calls, the oldest first.
@@ -79,6 +81,7 @@ impl Flow {
             window_max: WINDOW_INITIAL,
             cut: None,
             in_flight: 0,
+            peak: 0,
             armed_rto: Uncompared(initial_rto),
             lost: BTreeSet::new(),
         }
@@ -117,26 +120,29 @@ impl Flow {
         self.factor
     }
 
-    /// Whether there is room for a copy; `own` counts the copy of the same call that is still in
-    /// flight, because a retransmission never waits for itself.
-    pub(super) fn has_room(&self, own: bool) -> bool {
-        self.in_flight.saturating_sub(u32::from(own)) < self.window
+    /// Whether there is room for a copy.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < self.window
     }
 
     /// A copy went out.
     pub(super) fn sent(&mut self) {
         self.in_flight = self.in_flight.saturating_add(1);
+        self.peak = self.peak.max(self.in_flight);
     }
 
     /// A copy turned out never to have left, or nobody waits for it any more.
     pub(super) fn withdrawn(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.peak = 0;
+        }
     }
 
     /// A copy in flight was answered. The window grows only while it is used: answers to a
     /// trickle say nothing about room for a flood (RFC 8085 section 3.1.2, RFC 7661).
     pub(super) fn answered(&mut self) {
-        let used = self.in_flight.saturating_mul(2) >= self.window;
+        let used = self.peak.saturating_mul(2) > self.window;
         self.withdrawn();
         if !used || self.window >= self.window_max {
             return;
@@ -225,7 +231,7 @@ mod tests {
     fn window_grows_by_one_with_each_answer_and_stops_at_the_slots() {
         let mut flow = flow();
         for _ in 0..200 {
-            while flow.has_room(false) {
+            while flow.has_room() {
                 flow.sent();
             }
             flow.heard(at(1));

@@ -73,20 +73,13 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
-    /// Asks about the call of `token` until `deadline`. `config` says the initial RTO.
-    pub fn new(
-        config: &ClientConfig,
-        token: CallToken,
-        asked: Asked,
-        now: Time,
-        deadline: Time,
-        seed: Seed,
-    ) -> Self {
+    /// Asks about the call of `token` until `deadline`.
+    pub fn new(now: Time, token: CallToken, asked: Asked, deadline: Time, seed: Seed) -> Self {
         Self {
             token,
             asked,
             deadline,
-            rto: config.initial_rto(token.server),
+            rto: ClientConfig::default().initial_rto(token.server),
             rules: Rules::default(),
             random: Prf::new(&seed, "inquiry"),
             path: None,
@@ -107,8 +100,8 @@ impl Inquiry {
     }
 
     /// What became of the call, once that is known or the deadline has passed.
-    pub fn fate(&self) -> Option<&Fate> {
-        self.fate.as_ref()
+    pub fn fate(&self) -> Option<Fate> {
+        self.fate.clone()
     }
 
     /// Datagrams sent.
@@ -173,12 +166,15 @@ impl Inquiry {
 
     /// The network says that nothing listens at `server` (ICMP, ECONNREFUSED). That proves nothing
     /// about the call, and nobody is there to be asked.
-    pub fn handle_refused(&mut self, server: SocketAddr) {
+    pub fn handle_refused(&mut self, _now: Time, server: SocketAddr) {
         if self.fate.is_none() && same_place(server, self.token.server) && self.sends > 0 {
             let why = format!("nothing listens at {}", self.token.server);
             self.fate = Some(Fate::Unknown(why));
         }
     }
+
+    /// Says that a datagram was never sent. It counts as lost: the next one goes by its timer.
+    pub fn handle_unsent(&mut self, _now: Time, _sent: &Transmit) {}
 
     /// Takes a datagram that was received from `from`.
     pub fn handle_datagram(&mut self, _now: Time, from: SocketAddr, datagram: &[u8]) {

@@ -150,12 +150,11 @@ impl Client {
         let server = place.and_then(|(id, _)| self.sessions.get(&id)).map(|s| s.server);
         if let Some(server) = server
             && let Some(flow) = self.flows.get_mut(&server)
+            && ping.next_at(flow) <= now
         {
-            if ping.next_at(flow) <= now {
-                ping.due = true;
-                flow.back_off(now, last);
-                return;
-            }
+            ping.due = true;
+            flow.back_off(now, last);
+            return;
         }
         self.arm_ping(handle);
     }

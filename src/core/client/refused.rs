@@ -25,9 +25,9 @@ enum Then {
     /// The same identity goes on: nothing was said about it.
     GoesOn,
     /// It ends.
-    Ends(Code, Outcome),
+    Ends(Outcome),
     /// Its issue has this outcome; it is worth another issue.
-    Again(Code, Outcome),
+    Again(Outcome),
 }
 
 impl Client {
@@ -87,24 +87,21 @@ impl Client {
     ) {
         let then = match reason {
             Reason::UnknownSession => self.on_unknown_session(handle, answer, epoch),
-            Reason::Stale => Then::Again(reason.code(), Outcome::Unknown),
-            Reason::IdReused => Then::Ends(reason.code(), Outcome::Unknown),
-            Reason::ReplyGone => Then::Ends(reason.code(), Outcome::Executed),
+            Reason::Stale => Then::Again(Outcome::Unknown),
+            Reason::IdReused => Then::Ends(Outcome::Unknown),
+            Reason::ReplyGone => Then::Ends(Outcome::Executed),
             Reason::NoRoomForRecord if !self.rules.hold(Rule::NoRoomIsNoRefusal) => {
-                Then::Ends(reason.code(), Outcome::NotExecuted(Proof::Promised(reason)))
+                Then::Ends(Outcome::NotExecuted(Proof::Promised(reason)))
             }
             Reason::NoRoomForSession | Reason::NoRoomForRecord | Reason::Later => Then::GoesOn,
             promised if promise => {
                 let outcome = Outcome::NotExecuted(Proof::Promised(promised));
-                if promised.is_passing() {
-                    Then::Again(promised.code(), outcome)
-                } else {
-                    Then::Ends(promised.code(), outcome)
-                }
+                if promised.is_passing() { Then::Again(outcome) } else { Then::Ends(outcome) }
             }
             // A reason that would be a promise, without one: later.
             _ => Then::GoesOn,
         };
+        let text = self.refusal_text(answer, epoch, reason);
         // What the reason says about the session.
         match (reason, &then) {
             (Reason::UnknownSession, Then::GoesOn) => {}
@@ -114,18 +111,26 @@ impl Client {
             }
             _ => {}
         }
-        let text = format!("refused: {reason}");
         match then {
             Then::GoesOn => self.arm(handle),
-            Then::Ends(code, outcome) => self.end_refused(now, handle, code, text, outcome),
-            Then::Again(code, outcome) => {
-                self.issue_again(now, handle, reason, code, text, outcome);
+            Then::Ends(outcome) => self.end_refused(now, handle, reason.code(), text, outcome),
+            Then::Again(outcome) => self.issue_again(now, handle, reason, text, outcome),
+        }
+    }
+
+    /// The refusal, for people.
+    fn refusal_text(&self, answer: &Answer, epoch: Epoch, reason: Reason) -> String {
+        let session = self.sessions.get(&answer.session);
+        let same_life = session.is_none_or(|session| session.epoch == epoch);
+        match reason {
+            Reason::UnknownSession if !same_life => {
+                "the server has restarted since the call was sent".to_owned()
             }
+            _ => format!("refused: {reason}"),
         }
     }
 
     fn on_unknown_session(&self, handle: CallHandle, answer: &Answer, epoch: Epoch) -> Then {
-        let code = Reason::UnknownSession.code();
         let session = self.sessions.get(&answer.session);
         let call = self.calls.get(&handle);
         let (Some(session), Some(call)) = (session, call) else {
@@ -134,10 +139,11 @@ impl Client {
         let Phase::Issued(issue) = &call.phase else {
             return Then::GoesOn;
         };
-        match session.judged(issue.known_until).judge(&self.rules, epoch, answer.clock) {
+        let judged = session.judged(issue.known_until);
+        match judged.judge(&self.rules, epoch, answer.clock) {
             Verdict::Nothing => Then::GoesOn,
-            Verdict::Proved => Then::Again(code, Outcome::NotExecuted(Proof::UnknownSession)),
-            Verdict::Unknown => Then::Again(code, Outcome::Unknown),
+            Verdict::Proved => Then::Again(Outcome::NotExecuted(Proof::UnknownSession)),
+            Verdict::Unknown => Then::Again(Outcome::Unknown),
         }
     }
 
@@ -167,10 +173,10 @@ impl Client {
         now: Time,
         handle: CallHandle,
         reason: Reason,
-        code: Code,
         text: String,
         outcome: Outcome,
     ) {
+        let code = reason.code();
         let Some(call) = self.calls.get(&handle) else {
             return;
         };

@@ -228,11 +228,14 @@ impl Session {
     }
 
     /// A CHALLENGE came: its path replaces the one carried, unless it is an older one, late.
-    pub(super) fn challenged(&mut self, path: PathProof) {
-        if path.issued >= self.path.issued {
+    /// Whether it does.
+    pub(super) fn challenged(&mut self, path: PathProof) -> bool {
+        self.carry_path = true;
+        let newer = path.issued >= self.path.issued;
+        if newer {
             self.path = path;
         }
-        self.carry_path = true;
+        newer
     }
 
     /// Another answer to the handshake's nonce offers this very session again.

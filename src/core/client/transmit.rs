@@ -104,54 +104,28 @@ impl Client {
     }
 
     fn transmit_lost(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
-        let servers: Vec<SocketAddr> = self.flows_with_losses();
-        for server in servers {
-            while let Some(handle) = self.next_lost(server) {
-                let deadline = self.calls.get(&handle).map(|call| call.deadline);
-                if let Some(flow) = self.flows.get_mut(&server) {
-                    flow.lost.remove(&handle);
-                }
-                if deadline.is_some_and(|deadline| now < deadline)
-                    && let Some(sent) = self.transmit_copy(now, handle, out)
-                {
-                    return Some(sent);
-                }
+        loop {
+            // The oldest call whose lost copy has room on the way to its server.
+            let mut flows = self.flows.values_mut().filter(|flow| flow.has_room());
+            let handle = flows.find_map(|flow| flow.lost.pop_first())?;
+            let deadline = self.calls.get(&handle).map(|call| call.deadline);
+            if deadline.is_some_and(|deadline| now < deadline)
+                && let Some(sent) = self.transmit_copy(now, handle, out)
+            {
+                return Some(sent);
             }
         }
-        None
-    }
-
-    /// Servers to which copies wait to be sent. Without an allocation where there are none.
-    fn flows_with_losses(&self) -> Vec<SocketAddr> {
-        let flows = self.flows.iter().filter(|(_, flow)| !flow.lost.is_empty());
-        flows.map(|(server, _)| *server).collect()
-    }
-
-    /// The oldest call whose lost copy has room on the way to `server`.
-    fn next_lost(&self, server: SocketAddr) -> Option<CallHandle> {
-        let flow = self.flows.get(&server)?;
-        if flow.has_room(false) {
-            return flow.lost.first().copied();
-        }
-        if !flow.has_room(true) {
-            return None;
-        }
-        let own = |handle: &&CallHandle| match self.calls.get(handle).map(|call| &call.phase) {
-            Some(Phase::Issued(issue)) => issue.in_flight,
-            _ => true,
-        };
-        flow.lost.iter().find(own).copied()
     }
 
     fn transmit_new(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
         loop {
             let current = self.current?;
             let session = self.sessions.get(&current)?;
-            if !session.has_slot() || !self.flows.get(&session.server)?.has_room(false) {
+            if !session.has_slot() || !self.flows.get(&session.server)?.has_room() {
                 return None;
             }
             let safe = self.waiting_safe.first().copied();
-            let risky = match self.is_idle(now, current) {
+            let risky = match self.is_unheard(now, current) {
                 true => None,
                 false => self.waiting_risky.first().copied(),
             };
@@ -234,7 +208,9 @@ impl Client {
         issue.last = now;
         issue.jitter = jitter;
         issue.retry_at = None;
-        issue.queued = false;
+        if std::mem::take(&mut issue.queued) {
+            flow.lost.remove(&handle);
+        }
         let attempt = attempt_number(issue.sends);
         issue.recent.note(attempt, now);
         let (id, session_id) = (issue.id, issue.session);

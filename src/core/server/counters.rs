@@ -3,6 +3,8 @@
 //! Invariant: the [`Received`] counts add up to the datagrams handed in, because
 //! `handle_datagram` has one exit and every way to it names its count.
 
+use crate::wire::Reason;
+
 /// Defines an enum whose variants are places in an array of counts, with a name for each.
 macro_rules! counts {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal,)* }) => {
@@ -160,6 +162,23 @@ counts! {
     }
 }
 
+/// The reasons for which refusals are recorded, and what their counts are called.
+const REFUSALS: &[(Reason, &str)] = &[
+    (Reason::Expired, "refused.expired"),
+    (Reason::Fenced, "refused.fenced"),
+    (Reason::Draining, "refused.draining"),
+    (Reason::Overloaded, "refused.queue_full"),
+    (Reason::UnknownMethod, "refused.unknown_method"),
+    (Reason::Unauthorised, "refused.unauthorised"),
+    (Reason::RateLimited, "refused.rate_limited"),
+    (Reason::NoRoomForReply, "refused.no_room_for_reply"),
+    (Reason::TooManyRunning, "refused.too_many_running"),
+    (Reason::DeadlineTooFar, "refused.deadline_too_far"),
+    (Reason::UnknownOption, "refused.unknown_option"),
+    (Reason::RequestTooLarge, "refused.request_too_large"),
+    (Reason::UnsupportedShape, "refused.unsupported_shape"),
+];
+
 /// Counts since the server was made. They never decrease.
 #[derive(Debug, Clone)]
 pub struct Counters {
@@ -187,7 +206,7 @@ impl Counters {
     }
 
     /// Calls whose refusal for this reason was recorded.
-    pub fn refused(&self, reason: crate::wire::Reason) -> u64 {
+    pub fn refused(&self, reason: Reason) -> u64 {
         let place = usize::from(reason.to_u8());
         self.refused.get(place).copied().unwrap_or(0)
     }
@@ -198,12 +217,12 @@ impl Counters {
     }
 
     /// Every count with its name, zeros included; those of the `received.` family add up to
-    /// the datagrams received. Reasons of refusals are not among them: see
-    /// [`refused`](Self::refused).
+    /// the datagrams received.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let received = Received::ALL.iter().map(|r| (r.name(), self.received(*r)));
         let done = Done::ALL.iter().map(|d| (d.name(), self.done(*d)));
-        received.chain(done)
+        let refused = REFUSALS.iter().map(|(r, name)| (*name, self.refused(*r)));
+        received.chain(done).chain(refused)
     }
 
     pub(super) fn count_received(&mut self, what: Received) {
@@ -218,7 +237,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn count_refused(&mut self, reason: crate::wire::Reason) {
+    pub(super) fn count_refused(&mut self, reason: Reason) {
         if let Some(count) = self.refused.get_mut(usize::from(reason.to_u8())) {
             *count += 1;
         }

@@ -37,7 +37,7 @@ impl Budget {
 
     /// Less than an eighth is left: time to look for what can be given up.
     pub(super) fn is_short(&self) -> bool {
-        self.used > self.limit - self.limit / 8
+        self.used >= self.limit - self.limit / 8
     }
 }
 

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::common::{Arrival, Common};
-use super::counters::Received;
+use super::counters::{Done, Received};
 use super::identity::{lives, seconds};
 use super::inquiry;
 use super::outgoing::Say;
@@ -24,15 +24,36 @@ use crate::wire::{
 /// The least kind number that servers send; nothing of these is ever answered.
 const SERVER_KIND: u8 = 0x80;
 
-/// What a datagram may do where its session is unknown, and how it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// REQUEST, PING, FENCE, STATUS: the first one creates the session.
-    Opens,
-    /// ACK: creates nothing.
-    Ack,
-    /// CLOSE: creates nothing and is never answered.
+/// What a datagram of a session asks.
+#[derive(Debug, Clone, Copy)]
+enum Ask<'a> {
+    Request(Request<'a>),
+    Fence,
+    Status,
+    Ping,
+    Ack { cell: u32 },
     Close,
+}
+
+impl Ask<'_> {
+    /// Whether such a datagram may be a session's first.
+    fn opens(&self) -> bool {
+        !matches!(self, Ask::Ack { .. } | Ask::Close)
+    }
+
+    /// Whether the kind is answered at all.
+    fn is_answered(&self) -> bool {
+        !matches!(self, Ask::Close)
+    }
+
+    /// Whether the kind has such call ids: PING's are below the window, so never a call's.
+    fn takes(&self, call: CallId, window: u32) -> bool {
+        match self {
+            Ask::Close => true,
+            Ask::Ping => call.0 < u64::from(window),
+            _ => call.0 >= u64::from(window),
+        }
+    }
 }
 
 impl Server {
@@ -92,6 +113,7 @@ impl Server {
         }
     }
 
+    /// HELLO is answered here; all else belongs to a session.
     fn dispatch<'a>(
         &mut self,
         clock: u64,
@@ -99,30 +121,19 @@ impl Server {
         datagram: Datagram<FromClient<'a>>,
     ) -> (Received, Option<Start<'a>>) {
         let attempt = datagram.attempt;
-        let arrival = |session, call| Arrival { clock, route, session, call, attempt };
-        let window = u64::from(self.common.config.window);
-        let fate = match datagram.message {
+        let (session, call, proofs, ask) = match datagram.message {
             FromClient::Hello { session, nonce, lowest, highest, .. } => {
                 // VERSION echoes the places of session and call id, whatever stands there.
-                let call = u64::try_from(nonce >> 64).unwrap_or(u64::MAX);
-                let arrival = arrival(session, CallId(call));
-                if (lowest..=highest).contains(&VERSION) {
-                    self.common.answer(&arrival, Say::HelloAck { nonce });
-                    Received::Hello
+                let call = CallId(u64::try_from(nonce >> 64).unwrap_or(u64::MAX));
+                let arrival = Arrival { clock, route, session, call, attempt };
+                let (say, fate) = if (lowest..=highest).contains(&VERSION) {
+                    (Say::HelloAck { nonce }, Received::Hello)
                 } else {
-                    self.common.answer(&arrival, Say::Version);
-                    Received::Version
-                }
+                    (Say::Version, Received::Version)
+                };
+                self.common.answer(&arrival, say);
+                return (fate, None);
             }
-            FromClient::Request { call, .. }
-            | FromClient::Ack { call, .. }
-            | FromClient::Fence { call, .. }
-            | FromClient::Status { call, .. }
-                if call.0 < window =>
-            {
-                Received::CallId
-            }
-            FromClient::Ping { call, .. } if call.0 >= window => Received::CallId,
             FromClient::Request {
                 session,
                 call,
@@ -135,60 +146,40 @@ impl Server {
                 options,
                 body,
             } => {
-                let asked =
+                let request =
                     Request { expiry, method, flags, cell, unknown_critical, options, body };
-                let arrival = arrival(session, call);
-                let start = self.server_start;
-                let run = |common: &mut Common, session: &mut Session, via| {
-                    request(common, session, &arrival, via, &asked, start)
-                };
-                return self
-                    .enter(&arrival, &proofs, Manner::Opens, run)
-                    .unwrap_or_else(|fate| (fate, None));
+                (session, call, proofs, Ask::Request(request))
             }
-            FromClient::Fence { session, call, proofs } => {
-                let arrival = arrival(session, call);
-                let run = |common: &mut Common, session: &mut Session, _| {
-                    inquiry::fence(common, session, &arrival)
-                };
-                self.enter(&arrival, &proofs, Manner::Opens, run).unwrap_or_else(|fate| fate)
-            }
-            FromClient::Status { session, call, proofs } => {
-                let arrival = arrival(session, call);
-                let run = |common: &mut Common, session: &mut Session, _| {
-                    inquiry::status(common, session, &arrival)
-                };
-                self.enter(&arrival, &proofs, Manner::Opens, run).unwrap_or_else(|fate| fate)
-            }
-            FromClient::Ping { session, call, proofs } => {
-                let arrival = arrival(session, call);
-                let run = |common: &mut Common, session: &mut Session, _| {
-                    inquiry::ping(common, session, &arrival)
-                };
-                self.enter(&arrival, &proofs, Manner::Opens, run).unwrap_or_else(|fate| fate)
-            }
+            FromClient::Fence { session, call, proofs } => (session, call, proofs, Ask::Fence),
+            FromClient::Status { session, call, proofs } => (session, call, proofs, Ask::Status),
+            FromClient::Ping { session, call, proofs } => (session, call, proofs, Ask::Ping),
             FromClient::Ack { session, call, cell, proofs, .. } => {
-                let arrival = arrival(session, call);
-                let run = |common: &mut Common, session: &mut Session, _| {
-                    inquiry::ack(common, session, &arrival, cell)
-                };
-                self.enter(&arrival, &proofs, Manner::Ack, run).unwrap_or_else(|fate| fate)
+                (session, call, proofs, Ask::Ack { cell })
             }
-            FromClient::Close { session, proofs } => {
-                let arrival = arrival(session, CallId(0));
-                let run = |_: &mut Common, session: &mut Session, _| {
-                    session.closing = true;
-                    Received::Close
-                };
-                let fate =
-                    self.enter(&arrival, &proofs, Manner::Close, run).unwrap_or_else(|fate| fate);
-                if fate == Received::Close {
-                    self.sessions.end_if_closed(&mut self.common, session, clock);
-                }
-                fate
+            FromClient::Close { session, proofs } => (session, CallId(0), proofs, Ask::Close),
+        };
+        if !ask.takes(call, self.common.config.window) {
+            return (Received::CallId, None);
+        }
+        let arrival = Arrival { clock, route, session, call, attempt };
+        let server_start = self.server_start;
+        let inside = |common: &mut Common, session: &mut Session, via| match &ask {
+            Ask::Request(asked) => request(common, session, &arrival, via, asked, server_start),
+            Ask::Fence => (inquiry::fence(common, session, &arrival), None),
+            Ask::Status => (inquiry::status(common, session, &arrival), None),
+            Ask::Ping => (inquiry::ping(common, session, &arrival), None),
+            Ask::Ack { cell } => (inquiry::ack(common, session, &arrival, *cell), None),
+            Ask::Close => {
+                session.closing = true;
+                (Received::Close, None)
             }
         };
-        (fate, None)
+        let (fate, start) =
+            self.enter(&arrival, &proofs, &ask, inside).unwrap_or_else(|fate| (fate, None));
+        if fate == Received::Close {
+            self.sessions.end_if_closed(&mut self.common, session, clock);
+        }
+        (fate, start)
     }
 
     /// Session, then address. Where both hold, `inside` is given the session and the number of
@@ -197,7 +188,7 @@ impl Server {
         &mut self,
         arrival: &Arrival<'_>,
         proofs: &Proofs,
-        manner: Manner,
+        ask: &Ask<'_>,
         inside: impl FnOnce(&mut Common, &mut Session, u8) -> T,
     ) -> Result<T, Received> {
         let Self { sessions, common, .. } = self;
@@ -207,7 +198,7 @@ impl Server {
         if let Some(session) = sessions.get_mut(id) {
             if !session.has_ended(clock, lease) {
                 let Some(via) = address(common, session, arrival, proofs) else {
-                    return Err(challenge(common, arrival, manner));
+                    return Err(challenge(common, arrival, ask));
                 };
                 session.contact = clock;
                 return Ok(inside(common, session, via));
@@ -215,24 +206,23 @@ impl Server {
             has_ended = true;
         }
         if has_ended {
-            let why = super::counters::Done::SessionExpired;
-            sessions.end(common, id, clock, why);
+            sessions.end(common, id, clock, Done::SessionExpired);
         }
         if is_of_another_shard(common, id) {
             return Err(Received::WrongShard);
         }
         let minted = match creatable(sessions, common, arrival, proofs) {
-            Creatable::At(minted) if manner == Manner::Opens => minted,
-            Creatable::Challenge => return Err(challenge(common, arrival, manner)),
+            Creatable::At(minted) if ask.opens() => minted,
+            Creatable::Challenge => return Err(challenge(common, arrival, ask)),
             Creatable::At(_) | Creatable::No => {
                 let reason = Reason::UnknownSession;
-                return Err(turn_away(common, arrival, manner, reason));
+                return Err(turn_away(common, arrival, ask, reason));
             }
         };
         let created = sessions.create(common, id, minted, arrival.route, clock);
         let Some(session) = created else {
             let reason = Reason::NoRoomForSession;
-            return Err(turn_away(common, arrival, manner, reason));
+            return Err(turn_away(common, arrival, ask, reason));
         };
         Ok(inside(common, session, 0))
     }
@@ -289,8 +279,8 @@ fn creatable(
 }
 
 /// Asks for a proof of the address. Stateless.
-fn challenge(common: &mut Common, arrival: &Arrival<'_>, manner: Manner) -> Received {
-    if manner == Manner::Close {
+fn challenge(common: &mut Common, arrival: &Arrival<'_>, ask: &Ask<'_>) -> Received {
+    if !ask.is_answered() {
         return Received::CloseIgnored;
     }
     common.answer(arrival, Say::Challenge);
@@ -301,10 +291,10 @@ fn challenge(common: &mut Common, arrival: &Arrival<'_>, manner: Manner) -> Rece
 fn turn_away(
     common: &mut Common,
     arrival: &Arrival<'_>,
-    manner: Manner,
+    ask: &Ask<'_>,
     reason: Reason,
 ) -> Received {
-    if manner == Manner::Close {
+    if !ask.is_answered() {
         return Received::CloseIgnored;
     }
     common.answer(arrival, Say::refusal(reason));

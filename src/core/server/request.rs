@@ -13,7 +13,7 @@ use crate::core::{Rule, Time};
 use crate::wire::{CallId, Flags, MethodId, Reason};
 
 /// At most one PROGRESS for the duplicates of a call in this time, µs.
-const PROGRESS_INTERVAL: u64 = 5_000;
+pub(super) const PROGRESS_INTERVAL: u64 = 5_000;
 
 /// At most one replay of a call's reply in this time, µs.
 pub(super) const REPLAY_INTERVAL: u64 = 1_000;

@@ -23,8 +23,14 @@ const TOMBSTONE_COST: usize = 2 * size_of::<(u32, SessionId)>();
 /// deadline, and a reply after its call's expiry, µs: for what is on its way.
 const GRACE: u64 = 5_000_000;
 
-/// Sweeps are at least this far apart, µs.
+/// Sweeps begin at least this far apart, µs.
 const SWEEP_INTERVAL: u64 = 1_000_000;
+
+/// Sessions looked at in one step of a sweep: well under a millisecond's work.
+const SWEEP_STEP: usize = 2048;
+
+/// Steps of a sweep are at least this far apart, µs.
+const SWEEP_PAUSE: u64 = 5_000;
 
 /// The sessions of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -37,8 +43,12 @@ pub(super) struct Sessions {
     leases: BTreeSet<(u64, SessionId)>,
     /// Sessions that have ended before their birth died: when minted, and which.
     tombstones: BTreeSet<(u32, SessionId)>,
-    /// The next sweep is not before this.
+    /// The next step of a sweep is not before this.
     next_sweep: u64,
+    /// When the latest sweep began.
+    sweep_began: u64,
+    /// Where it goes on; `None` when it is through.
+    cursor: Option<SessionId>,
 }
 
 impl Sessions {
@@ -169,45 +179,84 @@ impl Sessions {
         }
     }
 
-    /// Looks for memory that may be given up, if some budget is nearly used up and the last look
-    /// was a second ago.
+    /// Looks for memory that may be given up, if some budget is nearly used up: at most once a
+    /// second through all sessions, some at a time, so that no datagram waits for long.
     pub(super) fn sweep_if_short(&mut self, common: &mut Common, clock: u64) {
-        let max = common.config.max_sessions;
-        let short_of_sessions = self.by_id.len() > max - max / 8;
-        let short_of_records = common.memory.records.is_short();
-        let short_of_replies = common.memory.replies.is_short();
-        if clock < self.next_sweep || !(short_of_sessions || short_of_records || short_of_replies) {
+        if clock < self.next_sweep {
             return;
         }
-        self.next_sweep = clock.saturating_add(SWEEP_INTERVAL);
-        common.counters.count(Done::Sweep);
-        let lease = common.config.lease_us();
-        let idle = common.config.longest_deadline_us().saturating_add(GRACE);
+        let short = Short::of(common, self.by_id.len());
+        if short == Short::default() {
+            return;
+        }
+        let from = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => {
+                common.counters.count(Done::Sweep);
+                self.sweep_began = clock;
+                SessionId(0)
+            }
+        };
         let mut ended = Vec::new();
-        for (&id, session) in &mut self.by_id {
-            let is_idle = session.load.is_idle();
-            if session.has_ended(clock, lease) {
-                ended.push((id, Done::SessionExpired));
-            } else if is_idle && !session.was_used && !lives(session.minted, clock) {
-                ended.push((id, Done::SessionDropped));
-            } else if short_of_records
-                && is_idle
-                && session.table.has_records()
-                && clock > session.contact.saturating_add(idle)
-            {
-                let memory = &mut common.memory;
-                session.table.compact(&mut memory.records, &mut memory.replies);
-                common.counters.count(Done::SessionCompacted);
-            } else if short_of_replies {
-                for slot in session.table.slots_mut() {
-                    reclaim_reply(common, slot, clock);
-                }
+        let mut sessions = self.by_id.range_mut(from..);
+        for (&id, session) in sessions.by_ref().take(SWEEP_STEP) {
+            if let Some(why) = sweep(common, session, short, clock) {
+                ended.push((id, why));
             }
         }
+        self.cursor = sessions.next().map(|(id, _)| *id);
+        self.next_sweep = match self.cursor {
+            Some(_) => clock.saturating_add(SWEEP_PAUSE),
+            None => self.sweep_began.saturating_add(SWEEP_INTERVAL),
+        };
         for (id, why) in ended {
             self.end(common, id, clock, why);
         }
     }
+}
+
+/// What there is little left of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Short {
+    sessions: bool,
+    records: bool,
+    replies: bool,
+}
+
+impl Short {
+    fn of(common: &Common, sessions: usize) -> Self {
+        let max = common.config.max_sessions;
+        Self {
+            sessions: sessions >= max - max / 8,
+            records: common.memory.records.is_short(),
+            replies: common.memory.replies.is_short(),
+        }
+    }
+}
+
+/// Gives up what a session can do without. `Some` if all of it can go.
+fn sweep(common: &mut Common, session: &mut Session, short: Short, clock: u64) -> Option<Done> {
+    let idle = common.config.longest_deadline_us().saturating_add(GRACE);
+    if session.has_ended(clock, common.config.lease_us()) {
+        return Some(Done::SessionExpired);
+    }
+    if session.load.is_idle() && !session.was_used && !lives(session.minted, clock) {
+        return Some(Done::SessionDropped);
+    }
+    if short.records
+        && session.load.is_idle()
+        && session.table.has_records()
+        && clock > session.contact.saturating_add(idle)
+    {
+        let memory = &mut common.memory;
+        session.table.compact(&mut memory.records, &mut memory.replies);
+        common.counters.count(Done::SessionCompacted);
+    } else if short.replies {
+        for slot in session.table.slots_mut() {
+            reclaim_reply(common, slot, clock);
+        }
+    }
+    None
 }
 
 /// Gives up a reply that its caller can no longer want, and buffers that hold none.

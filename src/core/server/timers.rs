@@ -4,6 +4,7 @@
 use super::common::Common;
 use super::counters::Done;
 use super::outgoing::{Answer, Say};
+use super::request::PROGRESS_INTERVAL;
 use super::session::{Routes, Session};
 use super::slot::{Slot, State};
 use super::{CallKey, Server};
@@ -74,7 +75,10 @@ fn fire(common: &mut Common, session: &mut Session, key: CallKey, clock: u64) {
     }
     if !slot.unasked && clock >= slot.first.saturating_add(UNASKED) {
         slot.unasked = true;
-        if let Some(state) = slot.state.progress() {
+        if let Some(state) = slot.state.progress()
+            && clock >= slot.hush
+        {
+            slot.hush = clock.saturating_add(PROGRESS_INTERVAL);
             common.counters.count(Done::Unasked);
             common.send(Answer::of_call(key, slot, routes, Say::Progress(state)));
         }
