@@ -105,7 +105,7 @@ fn full_queue_refuses_and_what_was_refused_is_issued_again_if_wanted() {
 
     let patient = client.submit(HELD, b"", &within(PATIENCE));
     wait_for("a second refusal", || {
-        (Statistics::read(&mut client).of("refused.overloaded") >= 2).then_some(())
+        (Statistics::read(&mut client).of("refused.queue_full") >= 2).then_some(())
     });
     small.release.store(true, Ordering::Relaxed);
     let reply = client.wait(patient).unwrap();
@@ -113,10 +113,6 @@ fn full_queue_refuses_and_what_was_refused_is_issued_again_if_wanted() {
     for call in waiting.into_iter().chain([running]) {
         client.wait(call).unwrap();
     }
-    assert_eq!(
-        Statistics::read(&mut client).of("calls.executed"),
-        Statistics::read(&mut client).of("calls.executed") - 0
-    );
 }
 
 #[test]
@@ -196,7 +192,8 @@ fn full_session_table_turns_new_clients_away_until_there_is_room() {
         .unwrap_err();
     // Nothing could be recorded, so nothing was promised.
     assert_eq!(error.outcome, Outcome::Unknown, "{error}");
-    assert!(error.message.contains("session"), "the reason is told: {error}");
+    assert_eq!(error.code, Code::ResourceExhausted, "{error}");
+    assert!(error.message.contains("no room for a session"), "{error}");
     assert_eq!(count(&mut one, "c").unwrap(), 3, "those who are in are served");
 
     let waiting = three.submit("udprpc.v1.Counter/Increment", &body, &within(PATIENCE));
@@ -345,8 +342,6 @@ fn memory_stays_under_its_configured_bounds_when_sessions_and_replies_are_taken_
         }
         peer.received();
     }
-    let mut client = BlockingClient::connect("[::1]:1").unwrap();
-    drop(client.close());
     let after = resident(&daemon, "with as many sessions as one source may have");
     assert!(after < before + bounds.record_memory + SLACK);
 
