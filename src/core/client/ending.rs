@@ -128,18 +128,18 @@ impl Client {
                 self.end_unissued(now, handle, unsent_code, text);
             }
             Phase::Issued(issue) => {
-                let heard = if issue.progress.is_some() {
-                    "the server said that the call was in progress, but not how it ended"
-                } else {
-                    "no answer"
-                };
                 let server = self.server_of(issue.session);
+                let heard = if issue.progress.is_some() {
+                    format!("{server} said that the call was in progress, not how it ended")
+                } else {
+                    format!("no answer from {server}")
+                };
                 let (code, asked) = if call.cancelled {
-                    (Code::Cancelled, ", cancellation not confirmed")
+                    (Code::Cancelled, "; cancellation not confirmed")
                 } else {
                     (Code::DeadlineExceeded, "")
                 };
-                let text = format!("deadline exceeded: {heard} from {server}{asked}");
+                let text = format!("deadline exceeded: {heard}{asked}");
                 self.end_with(now, handle, code, text, Outcome::Unknown);
             }
             Phase::Waiting | Phase::Paused(_) => {

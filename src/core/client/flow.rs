@@ -19,6 +19,10 @@ const WINDOW_LEAST: u32 = 4;
 /// The window after an RTO of silence.
 const WINDOW_SILENT: u32 = 2;
 
+/// No round trip is longer than this, 5 min (twice the 2 minutes that RFC 8085 section 3.3 gives a
+/// datagram, and some): a longer one was a clock that jumped.
+const RTT_MAX: Duration = Duration::from_secs(300);
+
 /// Most doublings: with the least RTO of 5 ms this is above the longest deadline that any server
 /// is likely to allow, and it keeps products of durations far from overflow.
 const FACTOR_MAX: u32 = 1 << 20;
@@ -70,8 +74,8 @@ impl Flow {
     pub(super) fn new(initial_rto: Duration, rto_floor: Duration) -> Self {
         Self {
             rtt: Uncompared::default(),
-            initial_rto,
-            rto_floor,
+            initial_rto: initial_rto.min(RTT_MAX),
+            rto_floor: rto_floor.min(RTT_MAX),
             factor: 1,
             heard: None,
             doubled: None,
@@ -170,7 +174,7 @@ impl Flow {
     /// A sample of the round-trip time. Whether all timers must be worked out anew because the
     /// RTO fell by half or more.
     pub(super) fn sample(&mut self, rtt: Duration) -> bool {
-        self.rtt.sample(rtt);
+        self.rtt.sample(rtt.min(RTT_MAX));
         let rto = self.rto();
         let fell = rto <= *self.armed_rto / 2;
         if fell || rto > *self.armed_rto {

@@ -54,7 +54,9 @@ pub(super) struct Handshake {
     silent_rounds: u32,
     refused_rounds: u32,
     /// A HELLO goes at once.
-    pub(super) due: bool,
+    due: bool,
+    /// HELLOs that the kernel refused to send.
+    unsent: u32,
 }
 
 impl Handshake {
@@ -70,6 +72,7 @@ impl Handshake {
             silent_rounds: 0,
             refused_rounds: 0,
             due: true,
+            unsent: 0,
         }
     }
 
@@ -92,7 +95,9 @@ impl Handshake {
     /// What has kept calls waiting for it.
     pub(super) fn why_waiting(&self) -> String {
         let HellosText(hellos) = HellosText::new(self.sends);
-        if self.refused_rounds > 0 {
+        if self.sends > 0 && self.unsent >= self.sends {
+            format!("the kernel refused to send {hellos} to {}", self.addresses())
+        } else if self.refused_rounds > 0 {
             format!("nothing listened at {} until the deadline, {hellos}", self.addresses())
         } else {
             format!("deadline exceeded: no answer from {} to {hellos}", self.addresses())
@@ -174,7 +179,15 @@ impl Client {
             length: HELLO_LEN,
         };
         let datagram = Datagram { attempt, message: hello };
-        Some(self.emit(server, datagram, out))
+        Some(Transmit { hello: true, ..self.emit(server, datagram, out) })
+    }
+
+    /// A HELLO was never sent: the next address, if one is left, is tried at once.
+    pub(super) fn on_unsent_hello(&mut self) {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.unsent += 1;
+            handshake.due |= handshake.next().is_some();
+        }
     }
 
     /// No answer in time, or the pause after a round of refusals is over.
@@ -295,15 +308,18 @@ impl Client {
             self.counters.dropped_source += 1;
             return;
         };
-        if ack.version != VERSION || self.sessions.contains_key(&session) {
-            self.counters.dropped_foreign += 1;
-            return;
-        }
-        self.counters.used += 1;
         let sent = handshake.recent.iter().flatten().find_map(|(number, sent, place)| {
             (*number == attempt && *place == server).then_some(*sent)
         });
         let asked_at = sent.or(handshake.first).unwrap_or(now);
+        let clock = ClockBound::new(clock, now);
+        let made = Session::new(session, server, nonce, clock, ack, asked_at);
+        // One that was offered too long ago, or whose times contradict each other, is none.
+        if ack.version != VERSION || self.sessions.contains_key(&session) || !made.usable(now) {
+            self.counters.dropped_foreign += 1;
+            return;
+        }
+        self.counters.used += 1;
         self.give_up_handshake();
         self.bound = Some(server);
         self.flow(server).set_window_max(ack.limits.window);
@@ -311,8 +327,6 @@ impl Client {
         if let Some(sent) = sent {
             self.sample(now, server, sent, 0);
         }
-        let clock = ClockBound::new(clock, now);
-        let made = Session::new(session, server, nonce, clock, ack, asked_at);
         self.sessions.insert(session, made);
         self.current = Some(session);
         self.end_by_limits(now);

@@ -133,6 +133,7 @@ impl Inquiry {
             size: out.len() - before,
             segment_size: None,
             call: None,
+            hello: false,
             issue: 0,
         })
     }

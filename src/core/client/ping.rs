@@ -128,28 +128,33 @@ impl Client {
     }
 
     pub(super) fn on_ping_timer(&mut self, now: Time, handle: CallHandle) {
-        let Some(ping) = self.pings.get_mut(&handle) else {
+        let Some(ping) = self.pings.get(&handle) else {
             return;
         };
         if now >= ping.deadline {
-            let text = format!("deadline exceeded: no answer to {} PINGs", ping.sends);
+            let text = match (&self.handshake, ping.place) {
+                (Some(handshake), None) => handshake.why_waiting(),
+                _ => format!("deadline exceeded: no answer to {} PINGs", ping.sends),
+            };
             self.end_ping(now, handle, Code::DeadlineExceeded, text);
             return;
         }
-        if !ping.asked_for && self.waiting_risky.is_empty() {
+        let (last, place, asked_for) = (ping.last, ping.place, ping.asked_for);
+        if let Some((session, _)) = place
+            && !asked_for
+            && (self.waiting_risky.is_empty() || !self.is_unheard(now, session))
+        {
             // Nobody waits for it any more.
-            if let Some((session, _)) = ping.place
-                && let Some(session) = self.sessions.get_mut(&session)
-            {
+            if let Some(session) = self.sessions.get_mut(&session) {
                 session.ping = None;
             }
             self.drop_ping(handle);
             return;
         }
-        let (last, place) = (ping.last, ping.place);
         let server = place.and_then(|(id, _)| self.sessions.get(&id)).map(|s| s.server);
         if let Some(server) = server
             && let Some(flow) = self.flows.get_mut(&server)
+            && let Some(ping) = self.pings.get_mut(&handle)
             && ping.next_at(flow) <= now
         {
             ping.due = true;

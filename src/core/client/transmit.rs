@@ -32,6 +32,9 @@ impl Client {
     /// of it. To be called, if at all, before the next input.
     pub fn handle_unsent(&mut self, _now: Time, sent: &Transmit) {
         self.counters.unsent += 1;
+        if sent.hello {
+            self.on_unsent_hello();
+        }
         let Some((handle, attempt)) = sent.call else {
             return;
         };
@@ -73,6 +76,7 @@ impl Client {
             size: out.len() - before,
             segment_size: None,
             call: None,
+            hello: false,
             issue: 0,
         }
     }
@@ -246,6 +250,7 @@ impl Client {
             size: out.len() - before,
             segment_size: None,
             call: (!issue.fencing).then_some((handle, attempt)),
+            hello: false,
             issue: call.issues,
         };
         self.arm(handle);

@@ -72,6 +72,8 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
     /// For a copy of a request: the call, and which attempt it is.
     pub call: Option<(CallHandle, u8)>,
+    /// Whether it is a HELLO.
+    pub(super) hello: bool,
     /// Under which identity of the call.
     pub(super) issue: u32,
 }

@@ -261,3 +261,39 @@ fn too_many_waiting_calls_are_refused_by_number() {
     assert_eq!((error.code, error.outcome), (Code::ResourceExhausted, NEVER_SENT));
     assert!(error.message.contains("2 calls wait"), "{error}");
 }
+
+#[test]
+fn address_to_which_nothing_can_be_sent_hands_over_to_the_next_at_once() {
+    let mut bench = Bench::with_servers(ClientConfig::default(), two());
+    let handle = bench.call(SECOND / 2);
+    let first = bench.one();
+    bench.client.handle_unsent(bench.now, &first.transmit);
+    let second = bench.one();
+    assert_eq!(second.to, two()[1]);
+    bench.client.handle_unsent(bench.now, &second.transmit);
+    bench.pass(SECOND);
+    let error = bench.failed(handle);
+    assert_eq!((error.code, error.outcome), (Code::DeadlineExceeded, NEVER_SENT));
+    assert!(error.message.starts_with("the kernel refused to send 2 HELLOs"), "{error}");
+}
+
+#[test]
+fn offer_that_contradicts_itself_or_comes_far_too_late_is_dropped() {
+    let mut bench = Bench::new(ClientConfig::default());
+    bench.call(1000 * SECOND);
+    let hello = bench.one();
+    let What::Hello { nonce, .. } = hello.what else { panic!() };
+    bench.limits.lease_ms = 60_000;
+    bench.hello_ack(&hello);
+    bench.limits.lease_ms = 300_000;
+    let mut old = bench.offer(nonce, SessionId(9));
+    if let FromServer::HelloAck { ack, .. } = &mut old {
+        ack.birth.minted -= 60;
+    }
+    bench.deliver(server(), hello.attempt, old);
+    bench.silent();
+    bench.pass(230 * SECOND);
+    bench.hello_ack(&hello);
+    assert!(bench.sent().iter().all(Sent::is_hello));
+    assert_eq!(bench.client.counters().dropped_foreign, 3);
+}

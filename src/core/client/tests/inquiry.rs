@@ -147,6 +147,19 @@ fn unknown_session_proves_not_executed_only_under_the_inequality() {
 }
 
 #[test]
+fn without_its_rules_an_unknown_session_proves_too_much() {
+    for (rule, seconds) in
+        [(Rule::UnknownProvesAfterBirth, 1059), (Rule::UnknownProvesWithinLease, 1300)]
+    {
+        let mut asking = ask(Asked::Status);
+        asking.inquiry.set_rules(Rules::dropping(rule));
+        let clock = seconds * 1_000_000;
+        let fate = asking.refuse(Reason::UnknownSession, false, EPOCH, clock);
+        assert_eq!(fate, Some(Fate::NotExecuted(Proof::UnknownSession)));
+    }
+}
+
+#[test]
 fn question_at_a_port_where_nothing_listens_ends_at_once() {
     let mut asking = ask(Asked::Status);
     asking.sent();

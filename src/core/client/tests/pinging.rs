@@ -168,3 +168,25 @@ fn ping_asked_for_survives_a_restart_and_tells_of_nothing_listening() {
     bench.client.handle_refused(bench.now, server());
     assert_eq!(bench.ponged(handle).unwrap().unwrap_err().code, Code::Unavailable);
 }
+
+#[test]
+fn word_from_the_server_ends_the_wait_for_a_ping() {
+    let mut bench = idle();
+    bench.call(10 * SECOND);
+    let safe = bench.safe_call(10 * SECOND);
+    let sent = bench.sent();
+    let request = sent.iter().find(|sent| sent.is_request()).unwrap();
+    bench.reply(request, b"");
+    assert!(bench.end_of(safe).is_some());
+    assert!(bench.one().is_request());
+    assert!(bench.pass(SECOND).iter().all(Sent::is_request), "the ping is not repeated");
+}
+
+#[test]
+fn ping_of_a_silent_name_says_what_it_waited_for() {
+    let mut bench = Bench::new(ClientConfig::default());
+    let handle = bench.client.ping(bench.now, bench.now + 500 * MS);
+    bench.pass(SECOND);
+    let error = bench.ponged(handle).unwrap().unwrap_err();
+    assert_eq!(error.message, "deadline exceeded: no answer from 192.0.2.1:5860 to 1 HELLO");
+}

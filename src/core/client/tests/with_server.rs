@@ -230,12 +230,6 @@ fn lossy_and_duplicating_path_runs_every_call_exactly_once() {
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(pair.runs.len(), 2000);
     assert!(pair.run_once_each());
-    eprintln!(
-        "{:?} {:?} {:?}",
-        pair.now,
-        pair.client.counters(),
-        ends.iter().flatten().map(|r| r.attempts).max()
-    );
 }
 
 #[test]
