@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::calls::{Statistics, count, within};
-use common::raw::{Peer, hello};
+use common::raw::{Offer, Peer, hello};
 use common::{Daemon, PATIENCE, wait_for};
 use udp_rpc::client::{BlockingClient, Options};
 use udp_rpc::core::server::ServerConfig;
@@ -308,6 +308,7 @@ fn floods_of_hellos_and_garbage_leave_nothing_behind() {
         statistics.of("received.hello"),
         statistics.sum("received.dropped."),
     );
+    assert!(statistics.of("received.hello") > 1000);
     assert_eq!(statistics.of("sessions.open"), 1);
 }
 
@@ -320,28 +321,36 @@ fn memory_stays_under_its_configured_bounds_when_sessions_and_replies_are_taken_
     let before = resident(&daemon, "at the start");
     let bounds = ServerConfig::default();
 
-    // More sessions than one source may have.
-    let sessions = bounds.max_sessions_per_source + 100;
+    // Sessions, until this source may have no more.
     let peer = Peer::new(daemon.address());
-    let mut offers = Vec::new();
-    while offers.len() < sessions {
-        let batch: Vec<u128> = (0..32).map(|i| (offers.len() + i) as u128).collect();
-        batch.iter().for_each(|nonce| peer.send(&hello(*nonce)));
-        while let Some(datagram) =
-            peer.receive(Duration::from_millis(if offers.is_empty() { 500 } else { 20 }))
-        {
-            let answer = parse_from_server(&datagram).unwrap();
-            if let FromServer::HelloAck { session, clock, ack, .. } = answer.message {
-                let offer = common::raw::Offer { session, clock, ack };
+    let (mut offers, mut nonces) = (Vec::new(), 0..);
+    let (mut open, mut turned_away) = (0, 0);
+    let mut say_hello = || peer.send(&hello(nonces.next().unwrap()));
+    (0..32).for_each(|_| say_hello());
+    while turned_away < 100 {
+        let Some(datagram) = peer.receive(Duration::from_millis(200)) else {
+            say_hello();
+            continue;
+        };
+        match parse_from_server(&datagram).unwrap().message {
+            FromServer::HelloAck { session, clock, ack, .. } => {
+                let offer = Offer { session, clock, ack };
                 peer.send(&offer.ping());
                 offers.push(offer);
             }
-            if offers.len() % 32 == 0 {
-                break;
+            FromServer::Pong { .. } => {
+                open += 1;
+                say_hello();
             }
+            FromServer::Refused { reason: Reason::NoRoomForSession, promise: false, .. } => {
+                turned_away += 1;
+                say_hello();
+            }
+            other => panic!("{other:?}"),
         }
-        peer.received();
     }
+    assert!(open <= bounds.max_sessions_per_source);
+    assert!(open > bounds.max_sessions_per_source * 9 / 10, "{open} sessions");
     let after = resident(&daemon, "with as many sessions as one source may have");
     assert!(after < before + bounds.record_memory + SLACK);
 
@@ -352,7 +361,7 @@ fn memory_stays_under_its_configured_bounds_when_sessions_and_replies_are_taken_
     let window = u64::from(offers[0].ack.limits.window);
     let mut refused = 0;
     'all: for offer in &offers {
-        for call in (window..2 * window).step_by(1) {
+        for call in window..2 * window {
             peer.send(&offer.request_with(call, echo, &body, offer.proofs()));
             for datagram in peer.received() {
                 let answer = parse_from_server(&datagram).unwrap();
