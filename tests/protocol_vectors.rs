@@ -8,12 +8,14 @@ mod protocol;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use protocol::{Block, PROTOCOL, blocks, hex, table};
+use protocol::{Block, PROTOCOL, blocks, hex, nth_table, table};
 use udp_rpc::core::CallToken;
+use udp_rpc::core::client::ClientConfig;
+use udp_rpc::core::server::ServerConfig;
 use udp_rpc::wire::{
     Birth, CallId, Code, DEFAULT_PORT, Datagram, Epoch, Flags, FromClient, FromServer, HEADER_LEN,
     HELLO_LEN, HelloAck, Kind, Limits, MAX_BODY, MAX_DATAGRAM, MAX_REQUEST_BODY, MethodId,
-    OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason, SessionId, SlotState, StatusBody,
+    OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason, SessionId, SlotState, StatusBody, pad,
     parse_from_client, parse_from_server, seal,
 };
 
@@ -202,7 +204,11 @@ fn vectors_say_what_they_name_and_are_emitted_byte_for_byte() {
             }
             other => panic!("{name}: direction {other}"),
         }
-        assert_eq!(with_extra(emitted, &extra), bytes, "{name}");
+        let mut emitted = with_extra(emitted, &extra);
+        if block.get("pad").is_some() {
+            assert!(pad(&mut emitted, 0, block.number("pad")), "{name}");
+        }
+        assert_eq!(emitted, bytes, "{name}");
         kinds.insert(block.get("kind").unwrap().to_owned());
     }
     let all = Kind::ALL.iter().map(|kind| kind.name().to_owned());
@@ -360,6 +366,55 @@ fn table_of_sizes_is_the_code_s() {
     assert_eq!(value("least HELLO"), HELLO_LEN);
     assert_eq!(value("longest options"), OPTIONS_LEN_MAX);
     assert_eq!(value("default port"), usize::from(DEFAULT_PORT));
+}
+
+/// The first number of the second cell in the row called `name`, times its unit.
+fn default_of(rows: &[Vec<String>], name: &str) -> u64 {
+    let row = rows.iter().find(|row| row[0].starts_with(name));
+    let row = row.unwrap_or_else(|| panic!("no {name}"));
+    let mut words = row[1].split([' ', ';']);
+    let number: u64 = words.next().unwrap().parse().unwrap();
+    number * if words.next() == Some("MiB") { 1 << 20 } else { 1 }
+}
+
+#[test]
+fn tables_of_defaults_are_the_code_s() {
+    let mut rows = table("| name | default | why | beyond it |");
+    for nth in 1..3 {
+        rows.extend(nth_table("| name | default | why | beyond it |", nth));
+    }
+    let default = |name| default_of(&rows, name);
+    let size = |value: usize| u64::try_from(value).unwrap();
+
+    let server = ServerConfig::default();
+    assert_eq!(server.check(), Ok(()));
+    assert_eq!(default("window `W`"), u64::from(server.window));
+    assert_eq!(u128::from(default("longest deadline")), server.longest_deadline.as_millis());
+    assert_eq!(u128::from(default("lease")), server.lease.as_millis());
+    assert_eq!(default("sessions"), size(server.max_sessions));
+    assert_eq!(default("sessions per source"), size(server.max_sessions_per_source));
+    assert_eq!(default("tombstones"), size(server.max_tombstones));
+    assert_eq!(default("queued calls"), size(server.max_queued));
+    assert_eq!(default("answers that wait"), size(server.max_answers));
+    assert_eq!(default("memory for sessions"), size(server.record_memory));
+    assert_eq!(default("memory for replies"), size(server.reply_memory));
+
+    let client = ClientConfig::default();
+    assert_eq!(default("timeout of a call"), client.timeout.as_secs());
+    assert_eq!(Some(default("ping after idleness")), client.ping_after_idle.map(|d| d.as_secs()));
+    assert_eq!(default("calls waiting"), size(client.max_waiting));
+}
+
+#[test]
+fn python_example_keeps_to_the_protocol() {
+    let run = std::process::Command::new("python3")
+        .args(["-B", "-m", "unittest", "discover", "-s", "examples/python"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    match run {
+        Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr)),
+        Err(error) => eprintln!("skipped: python3 does not run: {error}"),
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ from typing import Callable, Dict, Iterator, Optional, Tuple
 
 # 3.1: magic, version, kind, CRC, session, call, clock, word, cell, attempt, code, flags, options
 HEADER = struct.Struct(">HBBIQQQQIBBBB")
+HELLO_ACK_BODY = struct.Struct(">QIQIQIIIHBBIIQ16s")  # 4.4
 MAGIC, VERSION, HELLO_LEN = 0x5552, 1, 128
 HELLO, REQUEST, CLOSE = 0x01, 0x02, 0x07
 HELLO_ACK, REPLY, PROGRESS, REFUSED, CHALLENGE = 0x81, 0x82, 0x83, 0x84, 0x85
@@ -110,19 +111,24 @@ def parse(data: bytes) -> Optional[Datagram]:
     if version != VERSION or kind not in SHAPES or len(data) < 48 + 4 * units:
         return None
     options, body = data[48 : 48 + 4 * units], data[48 + 4 * units :]
-    while options:  # none that a client of version 1 needs: skipped, if they may be (R-3.9, R-3.10)
+    padding = 0
+    while options:  # a client of version 1 needs none: skipped, if they may be (R-3.9, R-3.10)
         kind_of, length = options[0], 4 * options[1]
-        bad = kind_of & 0x80 or (kind_of == 0 and any(options[2:length]))
-        if bad or not 0 < length <= len(options):
+        if kind_of & 0x80 or not 0 < length <= len(options):
             return None
+        if kind_of == 0:  # PAD
+            padding = options[2]
+            if padding > 3 or any(options[3:length]):
+                return None
         options = options[length:]
+    body, rest = body[: len(body) - padding], body[len(body) - padding :]
+    if len(rest) != padding or any(rest):
+        return None
     zero, flags, has_body = SHAPES[kind]
     datagram = Datagram(kind, *fields, body)
     if any(getattr(datagram, field) for field in zero) or datagram.flags & ~flags:
         return None
     if (kind == REPLY and datagram.flags & WHOLE != WHOLE) or (body and not has_body):
-        return None
-    if datagram.flags & PROMISE and datagram.code < 16:  # R-5.3: no promise at all
         return None
     return datagram
 
@@ -133,7 +139,7 @@ class Session:
     def __init__(self, ack: Datagram, received: int) -> None:
         """Raises ValueError (or struct.error) for one that must not be used (R-4.9)."""
         (self.epoch, self.minted, birth, issued, path, self.window, deadline, lease, longest,
-         version, _, self.longest_request, _, _) = struct.unpack_from(">QIQIQIIIHBBIIQ", ack.body)  # fmt: skip
+         version, _, self.longest_request, *_) = HELLO_ACK_BODY.unpack_from(ack.body)  # fmt: skip
         if version != VERSION or self.window < 2 or lease <= 60_000 or longest < HELLO_LEN:
             raise ValueError("limits out of range")
         self.id, self.longest_deadline, self.lease = ack.session, deadline * 1000, lease * 1000
@@ -246,7 +252,7 @@ class Client:
     def _refused(self, session: Session, answer: Datagram, first: int) -> Optional[Tuple[int, str]]:
         """Ends the call, or says why it goes on, if that is worth saying (5.3, 11.3)."""
         name, status = REASONS.get(answer.code, (f"reason {answer.code}", 14))
-        if answer.flags & PROMISE:
+        if answer.flags & PROMISE and answer.code not in range(1, 8):  # R-5.3
             if answer.code == DRAINING:
                 self._session = None
             raise NotExecuted(status, f"{name}: the server has promised never to run it")
@@ -346,7 +352,7 @@ class Client:
         held = {REPLY: answer.word >> 32, PROGRESS: answer.word >> 32, REFUSED: answer.cell}
         hold = held.get(answer.kind, 0)
         rtt = received - self._sent.get(answer.attempt, received + 1) - hold
-        if rtt < 0 or hold == 0xFFFFFFFF:
+        if rtt < hold // 1000 or hold == 0xFFFFFFFF:
             return
         if self._srtt < 0:
             self._srtt, self._rttvar = rtt, rtt / 2

@@ -104,7 +104,10 @@ pub enum FromClient<'a> {
 /// Why it must be dropped.
 pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, ParseError> {
     let (header, area, body) = Header::parse(datagram, Sender::Client)?;
-    let parsed = options::parse(area)?;
+    let (parsed, body) = options::parse(area, body)?;
+    if parsed.unknown_critical && header.kind != Kind::Request {
+        return Err(ParseError::Options);
+    }
     let Header { session, attempt, .. } = header;
     let call = CallId(header.call);
     let proofs = parsed.proofs;

@@ -30,7 +30,7 @@ pub use client::{FromClient, parse_from_client};
 pub use code::Code;
 pub use header::{Flags, Kind, ParseError, seal};
 pub use id::{CallId, Epoch, MethodId, SessionId};
-pub use options::{Birth, OPTIONS_LEN_MAX, PathProof, Proofs, fingerprinted, pad_option};
+pub use options::{Birth, OPTIONS_LEN_MAX, PathProof, Proofs, fingerprinted, pad};
 pub use reason::{Reason, SlotState};
 pub use server::{FromServer, HelloAck, Limits, VERSION_LEN, parse_from_server};
 pub use status::StatusBody;

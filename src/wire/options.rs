@@ -1,7 +1,7 @@
 //! Options: type u8 (high bit: critical), length u8 in 4-byte units (these two bytes included),
 //! data.
 
-use super::ParseError;
+use super::{HEADER_LEN, ParseError, seal};
 
 /// Most bytes of options in a datagram: the header counts them in a byte, in units of four.
 pub const OPTIONS_LEN_MAX: usize = 255 * 4;
@@ -70,11 +70,35 @@ fn emit_proof(out: &mut Vec<u8>, kind: u8, seconds: u32, mac: u64) {
     out.extend_from_slice(&mac.to_be_bytes());
 }
 
-/// A PAD option of `units` × 4 bytes, 1 to 255: a sender may bring neighbours of a batch to one
-/// size with it.
-pub fn pad_option(out: &mut Vec<u8>, units: u8) {
-    out.extend_from_slice(&[PAD, units]);
-    out.resize(out.len() + usize::from(units.max(1)) * 4 - 2, 0);
+/// Pads the datagram that begins at `start` and goes to the end of `out`, so that it is `size`
+/// bytes long: a sender may bring neighbours of a batch to one size. A PAD option goes behind the
+/// other options, and the bytes that its units of four leave over behind the body.
+///
+/// Returns whether it could: padding takes at least 4 bytes, and options at most
+/// [`OPTIONS_LEN_MAX`].
+pub fn pad(out: &mut Vec<u8>, start: usize, size: usize) -> bool {
+    let Some(datagram) = out.get(start..) else { return false };
+    let Some(missing) = size.checked_sub(datagram.len()) else { return false };
+    if missing == 0 {
+        return true;
+    }
+    let Some(units) = datagram.get(HEADER_LEN - 1).copied() else { return false };
+    let (more, trailing) = (missing / 4, missing % 4);
+    let (Ok(more), Ok(trailing)) = (u8::try_from(more), u8::try_from(trailing)) else {
+        return false;
+    };
+    let (Some(all), true) = (units.checked_add(more), more > 0) else { return false };
+    let at = start + HEADER_LEN + usize::from(units) * 4;
+    let head = [PAD, more, trailing];
+    let zeros = std::iter::repeat_n(0, usize::from(more) * 4 - head.len());
+    out.splice(at..at, head.into_iter().chain(zeros));
+    out.resize(start + size, 0);
+    let Some(datagram) = out.get_mut(start..) else { return false };
+    if let Some(place) = datagram.get_mut(HEADER_LEN - 1) {
+        *place = all;
+    }
+    seal(datagram);
+    true
 }
 
 /// What a datagram's options say.
@@ -85,13 +109,14 @@ pub(super) struct Parsed {
     pub(super) unknown_critical: bool,
 }
 
-/// Reads the options area.
-pub(super) fn parse(area: &[u8]) -> Result<Parsed, ParseError> {
+/// Reads the options area, and cuts what PAD has put behind the body.
+pub(super) fn parse<'a>(area: &[u8], body: &'a [u8]) -> Result<(Parsed, &'a [u8]), ParseError> {
     let mut parsed = Parsed::default();
+    let mut trailing = None;
     for option in Options(area) {
         let (kind, data) = option?;
         match kind {
-            PAD if data.iter().all(|byte| *byte == 0) => {}
+            PAD if trailing.is_none() => trailing = Some(parse_pad(data)?),
             BIRTH if parsed.proofs.birth.is_none() => {
                 let (minted, mac) = parse_proof(data)?;
                 parsed.proofs.birth = Some(Birth { minted, mac });
@@ -104,7 +129,21 @@ pub(super) fn parse(area: &[u8]) -> Result<Parsed, ParseError> {
             other => parsed.unknown_critical |= other & CRITICAL != 0,
         }
     }
-    Ok(parsed)
+    let length = body.len().checked_sub(trailing.unwrap_or(0)).ok_or(ParseError::Options)?;
+    match body.split_at_checked(length) {
+        Some((body, padding)) if padding.iter().all(|byte| *byte == 0) => Ok((parsed, body)),
+        _ => Err(ParseError::Options),
+    }
+}
+
+/// How many bytes of padding are behind the body.
+fn parse_pad(data: &[u8]) -> Result<usize, ParseError> {
+    match data {
+        [trailing @ 0..=3, zeros @ ..] if zeros.iter().all(|byte| *byte == 0) => {
+            Ok(usize::from(*trailing))
+        }
+        _ => Err(ParseError::Options),
+    }
 }
 
 fn parse_proof(data: &[u8]) -> Result<(u32, u64), ParseError> {

@@ -12,6 +12,9 @@ use super::{
 /// Length of a VERSION datagram, bytes. What is shorter is never answered by one.
 pub const VERSION_LEN: usize = HEADER_LEN;
 
+/// For how long after its minting a birth lets its session be created, ms.
+const BIRTH_LIFE_MS: u32 = 60_000;
+
 /// Length of a HELLO_ACK's body, bytes.
 const HELLO_ACK_BODY: usize = HELLO_LEN - HEADER_LEN;
 
@@ -189,7 +192,8 @@ pub enum FromServer<'a> {
 /// Why it must be dropped.
 pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, ParseError> {
     let (header, area, body) = Header::parse(datagram, Sender::Server)?;
-    if options::parse(area)?.unknown_critical {
+    let (parsed, body) = options::parse(area, body)?;
+    if parsed.unknown_critical {
         return Err(ParseError::Options);
     }
     let Header { kind, session, clock, word, cell, attempt, code, flags, .. } = header;
@@ -209,7 +213,7 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
         Kind::HelloAck => {
             let ack = parse_hello_ack(body)?;
             let nonce = u128::from(call.0) << 64 | u128::from(word);
-            return if header == (Header { clock, word, ..zero }) {
+            return if header == (Header { clock, word, ..zero }) && area.is_empty() {
                 Ok(Datagram {
                     attempt,
                     message: FromServer::HelloAck { session, nonce, clock, ack },
@@ -324,7 +328,12 @@ fn parse_hello_ack(body: &[u8]) -> Result<HelloAck, ParseError> {
         longest_reply,
     };
     // A window of one has no id left for PING; a session without slots can call nothing.
-    if window < 2 || usize::from(longest_datagram) < HELLO_LEN || version == 0 {
+    // "Unknown session" proves nothing where a session may end before its birth has died.
+    if window < 2
+        || usize::from(longest_datagram) < HELLO_LEN
+        || version == 0
+        || lease_ms <= BIRTH_LIFE_MS
+    {
         return Err(ParseError::Body);
     }
     Ok(HelloAck { epoch, birth, path, limits, version, software })

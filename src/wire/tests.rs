@@ -157,6 +157,24 @@ proptest! {
     }
 
     #[test]
+    fn padded_datagram_says_what_it_said_before(parts in client_parts(), more in 0usize..1100) {
+        let datagram = from_server(&parts);
+        let mut plain = Vec::new();
+        datagram.emit(&mut plain);
+        let mut bytes = b"before".to_vec();
+        bytes.extend_from_slice(&plain);
+        let size = plain.len() + more;
+        let fits = matches!(more, 0 | 4..=1023);
+        prop_assert_eq!(pad(&mut bytes, 6, size), fits);
+        if matches!(datagram.message, FromServer::HelloAck { .. }) {
+            return Ok(());
+        }
+        let padded = &bytes[6..];
+        prop_assert_eq!(padded.len(), if fits { size } else { plain.len() });
+        prop_assert_eq!(parse_from_server(padded), Ok(datagram));
+    }
+
+    #[test]
     fn any_sealed_bytes_are_parsed_or_refused_without_panic(
         mut bytes in prop::collection::vec(any::<u8>(), 0..200),
         kind in any::<u8>(),

@@ -81,11 +81,18 @@ pub(crate) fn blocks(tag: &str) -> Vec<Block> {
     found
 }
 
-/// The rows of the table with this head, cells trimmed.
+/// The rows of the first table with this head, cells trimmed.
 pub(crate) fn table(head: &str) -> Vec<Vec<String>> {
-    let mut lines = PROTOCOL.lines().skip_while(|line| *line != head).skip(2).peekable();
-    assert!(lines.peek().is_some(), "no table {head}");
-    lines
+    nth_table(head, 0)
+}
+
+/// The rows of the table with this head that has `nth` such before it.
+pub(crate) fn nth_table(head: &str, nth: usize) -> Vec<Vec<String>> {
+    let all: Vec<&str> = PROTOCOL.lines().collect();
+    let mut heads = all.iter().enumerate().filter(|(_, line)| **line == head);
+    let (at, _) = heads.nth(nth).unwrap_or_else(|| panic!("no table {head}"));
+    all.iter()
+        .skip(at + 2)
         .take_while(|line| line.starts_with('|'))
         .map(|line| {
             let cells = line.trim_matches('|').split('|');

@@ -53,7 +53,7 @@ impl Client {
                 session, call, clock, hold_us, status, flags, cell, body, ..
             } => {
                 let answer = answer(session, call, clock, Some(hold_us));
-                if !flags.contains(Flags::WHOLE) || cell != 0 {
+                if !flags.contains(Flags::WHOLE) || flags.contains(Flags::META) || cell != 0 {
                     // A part of a longer reply, which nothing here has asked for.
                     self.counters.dropped_foreign += 1;
                 } else if self.admit(now, from, &answer, None) {

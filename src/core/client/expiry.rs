@@ -12,7 +12,7 @@ impl Client {
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(key) = self.timers.pop(now) {
             match key {
-                Key::Hello => self.on_hello_timer(),
+                Key::Hello => self.on_hello_timer(now),
                 Key::Call(handle) => self.on_call_timer(now, handle),
                 Key::Ping(handle) => self.on_ping_timer(now, handle),
             }

@@ -41,6 +41,16 @@ impl Jitter {
     }
 }
 
+/// When HELLO or PING must go again so that a call which waits for the answer, and for nothing
+/// else, is still in time: three RTOs before its deadline, one for that answer, one for the
+/// call's own and one to spare. However long the backoff has become, each call gets this chance
+/// once, unless a copy went so late already; `last` is when the last one went.
+pub(super) fn last_chance(last: Time, rto: Duration, deadline: Time) -> Option<Time> {
+    let latest = deadline.before(rto * 3);
+    let at = latest.max(last + rto);
+    (last < latest && at < deadline).then_some(at)
+}
+
 /// The path to one server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Flow {
@@ -186,7 +196,7 @@ impl Flow {
     /// A copy, sent at `sent`, is declared lost: an interval passed and it was not answered.
     pub(super) fn declared_lost(&mut self, now: Time, sent: Time) {
         self.withdrawn();
-        let silent = self.heard.is_none_or(|heard| now >= heard + self.rto());
+        let silent = self.unheard_since(sent);
         if silent {
             if self.window > WINDOW_SILENT {
                 self.threshold = (self.window / 2).max(WINDOW_LEAST);
@@ -203,15 +213,18 @@ impl Flow {
         self.back_off(now, sent);
     }
 
-    /// An interval passed since `sent` in which something was in flight: if nothing valid was
-    /// heard in a whole interval since the last doubling, the factor doubles.
+    /// The copy sent at `sent` was under way for an interval: if nothing valid was heard meanwhile,
+    /// the factor doubles, but once in an interval only.
     pub(super) fn back_off(&mut self, now: Time, sent: Time) {
-        let quiet = self.heard.max(self.doubled).map_or(sent, |since| since.max(sent));
-        // What was heard or doubled while this copy was under way starts the interval anew.
-        if now >= quiet + self.interval() {
+        let since = self.doubled.map_or(sent, |doubled| doubled.max(sent));
+        if self.unheard_since(sent) && now >= since + self.interval() {
             self.factor = (self.factor * 2).min(FACTOR_MAX);
             self.doubled = Some(now);
         }
+    }
+
+    fn unheard_since(&self, sent: Time) -> bool {
+        self.heard.is_none_or(|heard| heard <= sent)
     }
 }
 
@@ -324,6 +337,16 @@ mod tests {
     fn jitter_only_lengthens_and_by_a_quarter_at_most() {
         assert_eq!(Jitter(0).lengthen(100 * MS), 100 * MS);
         assert_eq!(Jitter(1024).lengthen(100 * MS), 125 * MS);
+    }
+
+    #[test]
+    fn last_chance_comes_once_and_an_rto_after_the_copy_before() {
+        let chance = |last, deadline| last_chance(at(last), 100 * MS, at(deadline));
+        assert_eq!(chance(0, 1000), Some(at(700)));
+        assert_eq!(chance(650, 1000), Some(at(750)));
+        assert_eq!(chance(700, 1000), None, "it had its chance");
+        assert_eq!(chance(0, 200), None);
+        assert_eq!(chance(0, 350), Some(at(100)));
     }
 
     #[test]

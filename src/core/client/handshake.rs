@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::call::attempt_number;
+use super::flow::last_chance;
 use super::session::{ClockBound, Session};
 use super::{Client, Key, Transmit};
 use crate::core::{Rule, Time};
@@ -53,6 +54,10 @@ pub(super) struct Handshake {
     /// Rounds in which nobody answered, and rounds in which everybody refused.
     silent_rounds: u32,
     refused_rounds: u32,
+    /// The last HELLO's time, and the RTO of the path that it took.
+    last: Option<(Time, Duration)>,
+    /// When the current interval is over: a HELLO that goes sooner is no sign of silence.
+    interval_ends: Time,
     /// A HELLO goes at once.
     due: bool,
     /// HELLOs that the kernel refused to send.
@@ -71,6 +76,8 @@ impl Handshake {
             recent: [None; 4],
             silent_rounds: 0,
             refused_rounds: 0,
+            last: None,
+            interval_ends: Time::ZERO,
             due: true,
             unsent: 0,
         }
@@ -168,8 +175,18 @@ impl Client {
             *entry = Some((attempt, now, server));
         }
         let doublings = handshake.silent_rounds.min(DOUBLINGS_MAX);
-        let interval = jitter.lengthen(self.flow(server).rto() * (1 << doublings));
-        self.timers.set(Key::Hello, now + interval);
+        let rto = self.flow(server).rto();
+        let interval_ends = now + jitter.lengthen(rto * (1 << doublings));
+        if let Some(handshake) = &mut self.handshake {
+            handshake.last = Some((now, rto));
+            handshake.interval_ends = interval_ends;
+        }
+        self.timers.set(Key::Hello, interval_ends);
+        let waiting = self.waiting_risky.iter().chain(&self.waiting_safe);
+        let deadlines = waiting.filter_map(|handle| self.calls.get(handle)).map(|c| c.deadline);
+        if let Some(at) = deadlines.filter_map(|end| last_chance(now, rto, end)).min() {
+            self.timers.hasten(Key::Hello, at);
+        }
         self.counters.hellos += 1;
         let hello = FromClient::Hello {
             session: salt,
@@ -190,12 +207,22 @@ impl Client {
         }
     }
 
-    /// No answer in time, or the pause after a round of refusals is over.
-    pub(super) fn on_hello_timer(&mut self) {
+    /// A call that waits until `deadline` has its last chance to be in time.
+    pub(super) fn hasten_hello(&mut self, deadline: Time) {
+        if let Some((last, rto)) = self.handshake.as_ref().and_then(|handshake| handshake.last)
+            && let Some(at) = last_chance(last, rto, deadline)
+        {
+            self.timers.hasten(Key::Hello, at);
+        }
+    }
+
+    /// No answer in time, or the last chance of a call that waits, or the pause after a round of
+    /// refusals is over.
+    pub(super) fn on_hello_timer(&mut self, now: Time) {
         if let Some(handshake) = &mut self.handshake {
             handshake.due = true;
             if handshake.next().is_none() {
-                handshake.silent_rounds += 1;
+                handshake.silent_rounds += u32::from(now >= handshake.interval_ends);
                 handshake.new_round();
             }
         }

@@ -283,8 +283,12 @@ impl Client {
         let waiting =
             if call.no_side_effects { &mut self.waiting_safe } else { &mut self.waiting_risky };
         waiting.insert(handle);
-        let deadline = call.deadline;
+        let (deadline, risky) = (call.deadline, !call.no_side_effects);
         self.timers.set(Key::Call(handle), deadline);
+        self.hasten_hello(deadline);
+        if risky {
+            self.hasten_ping(deadline);
+        }
     }
 
     fn anyone_waits(&self) -> bool {

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::call::{Recent, attempt_number};
-use super::flow::{Flow, Jitter};
+use super::flow::{Flow, Jitter, last_chance};
 use super::handshake::same_place;
 use super::{CallHandle, Client, Event, Key, NEVER_SENT, Pong, Transmit};
 use crate::core::{CallError, Time};
@@ -27,6 +27,8 @@ pub(super) struct Ping {
     /// PINGs sent, in all sessions.
     sends: u32,
     last: Time,
+    /// The last chance of a call that waits for it.
+    wanted: Option<Time>,
     jitter: Jitter,
     recent: Recent,
     challenged: Option<PathProof>,
@@ -44,6 +46,7 @@ impl Ping {
             place: None,
             sends: 0,
             last: now,
+            wanted: None,
             jitter: Jitter::default(),
             recent: Recent::default(),
             challenged: None,
@@ -59,7 +62,7 @@ impl Ping {
     fn next_at(&self, flow: &Flow) -> Time {
         let doublings = (self.sends / COPIES_PER_DOUBLING).min(20);
         let next = self.last + self.jitter.lengthen(flow.interval()) * (1 << doublings);
-        next.min(self.deadline)
+        next.min(self.deadline).min(self.wanted.unwrap_or(Time::MAX))
     }
 }
 
@@ -105,8 +108,15 @@ impl Client {
         let session = self.sessions.get_mut(&session_id)?;
         let proofs = session.proofs(&self.rules);
         let server = session.server;
+        let flow = self.flows.get(&server)?;
         ping.sends += 1;
         ping.last = now;
+        ping.wanted = None;
+        if session.ping == Some(handle) {
+            let waiting = self.waiting_risky.iter().filter_map(|handle| self.calls.get(handle));
+            let chances = waiting.filter_map(|c| last_chance(now, flow.rto(), c.deadline));
+            ping.wanted = chances.min();
+        }
         ping.jitter = jitter;
         let attempt = attempt_number(ping.sends);
         ping.recent.note(attempt, now);
@@ -114,6 +124,23 @@ impl Client {
         self.arm_ping(handle);
         let message = FromClient::Ping { session: session_id, call, proofs };
         Some(self.emit(server, Datagram { attempt, message }, out))
+    }
+
+    /// A call that waits for the current session's ping until `deadline` has its last chance to
+    /// be in time.
+    pub(super) fn hasten_ping(&mut self, deadline: Time) {
+        let Some(session) = self.current.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        if let Some(handle) = session.ping
+            && let Some(flow) = self.flows.get(&session.server)
+            && let Some(ping) = self.pings.get_mut(&handle)
+            && ping.sends > 0
+            && let Some(at) = last_chance(ping.last, flow.rto(), deadline)
+        {
+            ping.wanted = Some(ping.wanted.map_or(at, |wanted| wanted.min(at)));
+            self.arm_ping(handle);
+        }
     }
 
     /// Sets the timer of a ping.

@@ -190,8 +190,7 @@ impl Session {
         Duration::from_millis(u64::from(self.limits.longest_deadline_ms))
     }
 
-    /// Whether new calls may be risked in it: its lease is longer than a birth lives, as the
-    /// protocol demands, it is left after 3/4 of the lease without contact,
+    /// Whether new calls may be risked in it: it is left after 3/4 of the lease without contact,
     /// and, while its birth alone speaks for it, in time before that dies.
     pub(super) fn usable(&self, now: Time) -> bool {
         let young = self.clock.at(now)
@@ -199,7 +198,6 @@ impl Session {
         !self.left
             && !self.dead
             && !self.closed
-            && self.lease() > Duration::from_secs(BIRTH_LIFE_S)
             && now.since(self.contact) < self.lease() * 3 / 4
             && (self.inside || young)
     }

@@ -39,6 +39,13 @@ impl Timers {
         self.queue.insert((at, key));
     }
 
+    /// Sets the timer of `key` to `at`, unless it has one that is due before.
+    pub(super) fn hasten(&mut self, key: Key, at: Time) {
+        if self.table.get(&key).is_none_or(|before| at < *before) {
+            self.set(key, at);
+        }
+    }
+
     /// Takes the timer of `key` away.
     pub(super) fn clear(&mut self, key: Key) {
         if let Some(at) = self.table.remove(&key) {

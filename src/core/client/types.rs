@@ -1,14 +1,12 @@
-//! What goes in and comes out of a [`Client`]: calls, events, transmits, counters.
+//! What goes in and comes out of a [`Client`](super::Client): calls, events, transmits, counters.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[expect(unused_imports, reason = "for the documentation")]
-use super::Client;
 use crate::core::{CallError, Reply, Time};
 use crate::wire::{Epoch, Limits, MethodId};
 
-/// Names a call, or a ping, of one [`Client`]. Later ones are greater.
+/// Names a call, or a ping, of one [`Client`](super::Client). Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallHandle(pub(super) u64);
 
@@ -17,7 +15,7 @@ pub struct CallHandle(pub(super) u64);
 pub struct NewCall {
     /// The method.
     pub method: MethodId,
-    /// The request message, at most [`MAX_REQUEST_BODY`] bytes.
+    /// The request message, at most [`MAX_REQUEST_BODY`](crate::wire::MAX_REQUEST_BODY) bytes.
     pub body: Vec<u8>,
     /// When the caller stops waiting. The call never starts later than that.
     pub deadline: Time,
@@ -61,7 +59,7 @@ pub struct Pong {
     pub attempts: u32,
 }
 
-/// A datagram to be sent: what [`Client::poll_transmit`] appended to the buffer.
+/// A datagram to be sent: what [`Client::poll_transmit`](super::Client::poll_transmit) appended to the buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Transmit {
     /// Where to.
@@ -97,7 +95,7 @@ pub struct SessionInfo {
     pub srtt: Option<Duration>,
 }
 
-/// What a [`Client`] has counted. The datagrams received are the sum of those used and those dropped.
+/// What a [`Client`](super::Client) has counted. The datagrams received are the sum of those used and those dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientCounters {
     /// Datagrams handed in.

@@ -202,6 +202,9 @@ fn write(
             FromServer::Progress { session, call, clock, hold_us, credit: 0, cell: 0, state }
         }
         Say::Refused { reason, promise } => {
+            // "Unknown session" was true when it was decided, and proves something only by that
+            // time: by now the session may have been created, and this birth have died.
+            let clock = if reason == Reason::UnknownSession { arrived } else { clock };
             FromServer::Refused { session, call, clock, epoch, hold_us, reason, promise }
         }
         Say::Reply { size } => {

@@ -151,3 +151,22 @@ fn configurations_that_break_a_promise_are_refused() {
     let long = MethodSpec { longest_reply: 1185, ..MethodSpec::new(QUICK, Execution::Inline) };
     assert_eq!(new(vec![long]).err(), Some(ConfigError::ReplyTooLong(QUICK)));
 }
+
+#[test]
+fn unknown_session_carries_the_clock_of_its_decision_however_late_it_is_sent() {
+    let mut bench = Bench::new();
+    let peer = bench.hello(&route("10.0.0.1:1000"));
+    bench.pass(59 * SECOND + 999_990);
+    // Asked without a birth, the session is unknown, just before its birth dies …
+    let decided = bench.clock();
+    let mut asked = Vec::new();
+    let status =
+        FromClient::Status { session: peer.session, call: CallId(8), proofs: Proofs::default() };
+    Datagram { attempt: 1, message: status }.emit(&mut asked);
+    bench.server.handle_datagram(bench.now, &route("10.0.0.2:1000"), &asked);
+    // … and leaves only after that, when a request may have created it.
+    bench.pass(SECOND);
+    let heard = bench.drain();
+    assert_eq!(said(&heard), [Refusal(Reason::UnknownSession)]);
+    assert_eq!((heard[0].clock, heard[0].hold_us), (decided, 1_000_000));
+}

@@ -1,0 +1,454 @@
+//! The client core: what a server might say and time steps out of fuzz bytes, watched from the
+//! socket.
+//!
+//! What must hold whatever comes: every call ends once, and by its deadline; no copy of a request
+//! is sent after it; all copies of an identity are the same; another identity is used only once the
+//! earlier one is proved never to run, or the method has no side effects; Ok, Executed and
+//! NotExecuted are claimed only after an answer that proves them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::input::Input;
+use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall};
+use crate::core::{Outcome, Seed, Time};
+use crate::sim::net::SERVER;
+use crate::wire::{
+    Birth, CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits,
+    MAX_DATAGRAM, MethodId, PathProof, Reason, SessionId, SlotState, parse_from_client,
+    parse_from_server, seal,
+};
+
+/// Steps of a script at most, so that no input takes long.
+const STEPS_MAX: usize = 400;
+
+/// How late a call may end.
+const SLACK: Duration = Duration::from_millis(1);
+
+/// Runs a client through the script `data`.
+///
+/// # Panics
+///
+/// If a promise is broken.
+pub fn client(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut probe = Probe::new(&mut input);
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        probe.step(&mut input);
+    }
+    probe.run_dry();
+}
+
+type Identity = (SessionId, CallId);
+
+/// A call as its caller sees it.
+struct Call {
+    deadline: Time,
+    no_side_effects: bool,
+    ended: bool,
+    identities: Vec<Identity>,
+}
+
+/// One identity as the socket sees it.
+struct Issue {
+    tag: u8,
+    expiry: u64,
+    /// Copies that may have left.
+    sent: u32,
+    /// At most the server's clock as the first copy left, µs.
+    clock_at_first: u64,
+    proved: bool,
+    answers: Vec<(Code, Vec<u8>)>,
+    reply_gone: bool,
+}
+
+struct Session {
+    epoch: Epoch,
+    minted: u32,
+    lease_us: u64,
+    /// The latest of the server's clock as heard, and when.
+    clock: (u64, Time),
+    closed: bool,
+}
+
+struct Probe {
+    client: Client,
+    now: Time,
+    calls: BTreeMap<CallHandle, Call>,
+    tags: Vec<CallHandle>,
+    issues: BTreeMap<Identity, Issue>,
+    sessions: BTreeMap<SessionId, Session>,
+    offered: Vec<(SessionId, u128, Vec<u8>)>,
+    nonces: Vec<u128>,
+    /// What the client sent: session, call, attempt.
+    sent: Vec<(SessionId, CallId, u8)>,
+    history: Vec<Vec<u8>>,
+    unsent: bool,
+}
+
+impl Probe {
+    fn new(input: &mut Input<'_>) -> Self {
+        let choice = input.byte();
+        let config = ClientConfig {
+            retry: choice & 1 == 0,
+            wait_for_server: choice & 2 != 0,
+            ping_after_idle: (choice & 4 == 0).then_some(Duration::from_secs(2)),
+            max_waiting: if choice & 8 == 0 { 1000 } else { 2 },
+            ..ClientConfig::default()
+        };
+        Self {
+            client: Client::new(config, vec![SERVER], Seed::from_number(2)),
+            now: Time::from_micros(1_000_000),
+            calls: BTreeMap::new(),
+            tags: Vec::new(),
+            issues: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            offered: Vec::new(),
+            nonces: Vec::new(),
+            sent: Vec::new(),
+            history: Vec::new(),
+            unsent: false,
+        }
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) {
+        match input.byte() % 24 {
+            0..=3 => self.call(input),
+            4 => {
+                if let Some(handle) = self.tags.get(input.below(self.tags.len())) {
+                    self.client.cancel(self.now, *handle);
+                }
+            }
+            5 => {
+                if let Some(handle) = self.tags.get(input.below(self.tags.len())) {
+                    let _ = self.client.token(*handle);
+                }
+            }
+            6 => {
+                let deadline = self.now + input.span();
+                let _ = self.client.ping(self.now, deadline);
+            }
+            7 if input.byte() > 200 => self.client.close(self.now),
+            8 => self.client.handle_refused(self.now, SERVER),
+            9 => self.unsent = input.byte() % 2 == 0,
+            10..=12 => self.pass(input.span()),
+            13 => {
+                let bytes = input.bytes(1400).to_vec();
+                self.receive(SERVER, bytes);
+            }
+            14 => {
+                if let Some(bytes) = self.history.get(input.below(self.history.len())).cloned() {
+                    self.receive(SERVER, bytes);
+                }
+            }
+            15 => self.offer(input),
+            _ => self.answer(input),
+        }
+        self.settle();
+    }
+
+    fn call(&mut self, input: &mut Input<'_>) {
+        let Ok(tag) = u8::try_from(self.tags.len()) else { return };
+        let no_side_effects = input.byte() % 4 == 0;
+        let deadline = self.now + input.span();
+        let handle = self.client.call(
+            self.now,
+            NewCall {
+                method: MethodId::of("f/M"),
+                body: vec![tag; 1 + input.below(200)],
+                deadline,
+                no_side_effects,
+                retry: None,
+            },
+        );
+        let identities = Vec::new();
+        self.calls.insert(handle, Call { deadline, no_side_effects, ended: false, identities });
+        self.tags.push(handle);
+    }
+
+    /// Answers the latest HELLO: with a new session, or with an old answer again.
+    fn offer(&mut self, input: &mut Input<'_>) {
+        let choice = input.byte();
+        if choice & 1 != 0 && !self.offered.is_empty() {
+            let (_, _, bytes) = &self.offered[input.below(self.offered.len())];
+            let bytes = bytes.clone();
+            return self.receive(SERVER, bytes);
+        }
+        let Some(&nonce) = self.nonces.last() else { return };
+        let session = SessionId(0x0100 + self.offered.len() as u64);
+        let clock = self.now.as_micros() * u64::from(1 + choice % 2);
+        let minted = u32::try_from(clock / 1_000_000).unwrap_or(0);
+        let extreme = choice & 2 != 0;
+        let limits = Limits {
+            window: if extreme { u32::try_from(input.number()).unwrap_or(0) } else { 4 },
+            longest_deadline_ms: if extreme { u32::from(input.byte()) } else { 60_000 },
+            lease_ms: if extreme { u32::from(input.byte()) * 2_000 } else { 300_000 },
+            longest_datagram: if extreme { u16::from(input.byte()) * 8 } else { 1232 },
+            longest_request: 1000,
+            longest_reply: 1000,
+        };
+        let epoch = Epoch(u64::from(choice >> 6));
+        let lease_us = u64::from(limits.lease_ms) * 1000;
+        let ack = HelloAck {
+            epoch,
+            birth: Birth { minted, mac: 1 },
+            path: PathProof { issued: minted, mac: 2 },
+            limits,
+            version: 1,
+            software: *b"fuzz\0\0\0\0\0\0\0\0\0\0\0\0",
+        };
+        let message = FromServer::HelloAck { session, nonce, clock, ack };
+        let mut bytes = Vec::new();
+        Datagram { attempt: 1, message }.emit(&mut bytes);
+        self.offered.push((session, nonce, bytes.clone()));
+        let clock = (clock, self.now);
+        self.sessions.insert(session, Session { epoch, minted, lease_us, clock, closed: false });
+        self.receive(SERVER, bytes);
+    }
+
+    /// Answers something that the client sent, in any way.
+    fn answer(&mut self, input: &mut Input<'_>) {
+        let back = input.below(8).min(self.sent.len().saturating_sub(1));
+        let Some(&(session, call, attempt)) = self.sent.iter().rev().nth(back) else { return };
+        let choice = input.byte();
+        let (epoch, base) = match self.sessions.get(&session) {
+            Some(session) if choice & 0x80 == 0 => (session.epoch, self.bound(session)),
+            Some(session) => (Epoch(77), session.clock.0),
+            None => (Epoch(0), 0),
+        };
+        let clock = base.saturating_add(input.number().saturating_mul(1_000));
+        let (hold_us, credit, cell) = (u32::from(input.byte()), 0, 0);
+        let message = match choice % 8 {
+            0 | 1 => FromServer::Reply {
+                session,
+                call,
+                clock,
+                hold_us,
+                credit,
+                status: if choice & 0x10 == 0 { Code::Ok } else { Code::from_u8(input.byte()) },
+                flags: if choice & 0x20 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
+                cell,
+                body: input.bytes(300),
+            },
+            2 => {
+                let state = SlotState::from_u8(input.byte() % 6);
+                FromServer::Progress { session, call, clock, hold_us, credit, cell, state }
+            }
+            3 | 4 => FromServer::Refused {
+                session,
+                call,
+                clock,
+                epoch,
+                hold_us,
+                reason: Reason::from_u8(if choice & 0x40 == 0 { 1 } else { input.byte() % 32 }),
+                promise: choice & 0x20 != 0,
+            },
+            5 => {
+                let issued = u32::from(input.byte());
+                let path = PathProof { issued, mac: input.number() };
+                FromServer::Challenge { session, call, clock, path }
+            }
+            6 => FromServer::Pong { session, call, clock, epoch, hold_us },
+            _ => {
+                let reason = Reason::Draining;
+                FromServer::Goaway { session, call, clock, epoch, hold_us, reason }
+            }
+        };
+        let mut bytes = Vec::new();
+        Datagram { attempt, message }.emit(&mut bytes);
+        if choice & 0x08 != 0 && input.byte() > 200 {
+            // Some field changed at will.
+            let place = input.below(bytes.len());
+            bytes[place] = input.byte();
+            seal(&mut bytes);
+        }
+        self.receive(SERVER, bytes);
+    }
+
+    /// At most what the client may believe of the server's clock.
+    fn bound(&self, session: &Session) -> u64 {
+        let (clock, heard) = session.clock;
+        clock.saturating_add(u64::try_from(self.now.since(heard).as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Notes what a datagram proves, and hands it over.
+    fn receive(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        if let Ok(Datagram { message, .. }) = parse_from_server(&bytes) {
+            self.note(&message);
+        }
+        self.history.push(bytes.clone());
+        self.client.handle_datagram(self.now, from, &bytes);
+        self.settle();
+    }
+
+    fn note(&mut self, message: &FromServer<'_>) {
+        let (named, heard) = match *message {
+            FromServer::Reply { session, call, clock, status, body, .. } => {
+                if let Some(issue) = self.issues.get_mut(&(session, call)) {
+                    issue.answers.push((status, body.to_vec()));
+                }
+                (session, Some(clock))
+            }
+            FromServer::Refused { session, call, clock, epoch, reason, promise, .. } => {
+                if let Some(issue) = self.issues.get_mut(&(session, call)) {
+                    let unknown = reason == Reason::UnknownSession
+                        && self.sessions.get(&session).is_some_and(|session| {
+                            epoch == session.epoch
+                                && clock >= (u64::from(session.minted) + 60) * 1_000_000
+                                && clock < issue.clock_at_first.saturating_add(session.lease_us)
+                                && !session.closed
+                        });
+                    issue.proved |= promise || unknown;
+                    issue.reply_gone |= reason == Reason::ReplyGone;
+                }
+                (session, Some(clock))
+            }
+            FromServer::Progress { session, clock, .. }
+            | FromServer::Challenge { session, clock, .. }
+            | FromServer::Pong { session, clock, .. }
+            | FromServer::Goaway { session, clock, .. } => (session, Some(clock)),
+            FromServer::HelloAck { session, clock, .. } => (session, Some(clock)),
+            FromServer::Version { session, .. } => (session, None),
+        };
+        let now = self.now;
+        if let (Some(clock), Some(session)) = (heard, self.sessions.get(&named)) {
+            if clock > self.bound(session) {
+                if let Some(session) = self.sessions.get_mut(&named) {
+                    session.clock = (clock, now);
+                }
+            }
+        }
+    }
+
+    /// Time passes, and each timer goes off when it should.
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        for turn in 0.. {
+            assert!(turn < 100_000, "the timer never rests");
+            match self.client.poll_timeout() {
+                Some(at) if at <= end => {
+                    self.now = self.now.max(at);
+                    self.client.handle_timeout(self.now);
+                    self.settle();
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    fn settle(&mut self) {
+        let mut out = Vec::new();
+        for turn in 0.. {
+            assert!(turn < 10_000, "it never stops sending");
+            let Some(transmit) = self.client.poll_transmit(self.now, &mut out) else { break };
+            let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
+            let unsent = self.unsent && transmit.size <= segment;
+            for datagram in out[..transmit.size].chunks(segment) {
+                self.sending(datagram, unsent);
+            }
+            out.clear();
+            if unsent {
+                self.client.handle_unsent(self.now, &transmit);
+            }
+        }
+        while let Some(event) = self.client.poll_event() {
+            if let Event::Ended { handle, result } = event {
+                self.ended(handle, result.map(|reply| reply.body).map_err(|e| (e.outcome, e.code)));
+            }
+        }
+    }
+
+    fn sending(&mut self, datagram: &[u8], unsent: bool) {
+        assert!(datagram.len() <= MAX_DATAGRAM, "{} bytes sent", datagram.len());
+        let Datagram { attempt, message } = match parse_from_client(datagram) {
+            Ok(parsed) => parsed,
+            Err(error) => panic!("the client sent what is no datagram: {error}"),
+        };
+        match message {
+            FromClient::Hello { nonce, .. } => self.nonces.push(nonce),
+            FromClient::Request { session, call, expiry, body, .. } => {
+                self.sent.push((session, call, attempt));
+                let tag = body.first().copied().unwrap_or(0);
+                self.requested((session, call), tag, expiry, unsent);
+            }
+            FromClient::Fence { session, call, .. }
+            | FromClient::Status { session, call, .. }
+            | FromClient::Ping { session, call, .. } => self.sent.push((session, call, attempt)),
+            FromClient::Close { session, .. } => {
+                self.sent.push((session, CallId(0), attempt));
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.closed = true;
+                }
+            }
+            FromClient::Ack { .. } => {}
+        }
+    }
+
+    fn requested(&mut self, identity: Identity, tag: u8, expiry: u64, unsent: bool) {
+        let handle = self.tags[usize::from(tag)];
+        let bound = self.sessions.get(&identity.0).map_or(0, |session| self.bound(session));
+        let Some(call) = self.calls.get_mut(&handle) else { panic!("no call {handle:?}") };
+        assert!(!call.ended, "{handle:?} is sent after its end");
+        assert!(self.now <= call.deadline, "{handle:?} is sent after its deadline");
+        let left = u64::try_from(call.deadline.since(self.now).as_micros()).unwrap_or(u64::MAX);
+        if !call.identities.contains(&identity) {
+            if !call.no_side_effects {
+                for earlier in &call.identities {
+                    let issue = &self.issues[earlier];
+                    assert!(issue.proved || issue.sent == 0, "{handle:?} is sent under another id");
+                }
+            }
+            call.identities.push(identity);
+            assert!(
+                expiry <= bound.saturating_add(left),
+                "{handle:?} may start after its deadline"
+            );
+        }
+        let issue = self.issues.entry(identity).or_insert(Issue {
+            tag,
+            expiry,
+            sent: 0,
+            clock_at_first: bound,
+            proved: false,
+            answers: Vec::new(),
+            reply_gone: false,
+        });
+        assert_eq!((issue.tag, issue.expiry), (tag, expiry), "two requests with one identity");
+        issue.sent += u32::from(!unsent);
+    }
+
+    fn ended(&mut self, handle: CallHandle, result: Result<Vec<u8>, (Outcome, Code)>) {
+        let Some(call) = self.calls.get_mut(&handle) else { panic!("no call {handle:?}") };
+        assert!(!call.ended, "{handle:?} ended twice");
+        assert!(self.now <= call.deadline + SLACK, "{handle:?} ended late");
+        call.ended = true;
+        let issues: Vec<&Issue> = call.identities.iter().map(|id| &self.issues[id]).collect();
+        let holds = match &result {
+            Ok(body) => {
+                let answer = (Code::Ok, body.clone());
+                issues.iter().any(|issue| issue.answers.contains(&answer))
+            }
+            Err((Outcome::Executed, code)) => issues.iter().any(|issue| {
+                issue.reply_gone || issue.answers.iter().any(|(status, _)| status == code)
+            }),
+            Err((Outcome::NotExecuted(_), _)) => {
+                issues.iter().all(|issue| issue.proved || issue.sent == 0)
+            }
+            Err((Outcome::Unknown, _)) => true,
+        };
+        assert!(holds, "{handle:?} ended {result:?} without an answer that says so");
+    }
+
+    fn run_dry(&mut self) {
+        self.settle();
+        self.pass(Duration::from_secs(6_000));
+        for (handle, call) in &self.calls {
+            assert!(call.ended, "{handle:?} never ended");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The simulated machine of the server: one process at a time, its pool of workers, its falls.
+//!
+//! It does what the real driver does, with a worker's hand-over drawn out: a job is claimed, some
+//! time passes, the worker looks at the expiry and the cancel token, and only then does the
+//! handler's first instruction run, which is what the checker counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::amplification::Amplification;
+use super::clock::{Clock, Truth};
+use super::net::{Event, Net, Owner, SERVER};
+use super::oracle::{Identity, Promise};
+use super::plan::Fortune;
+use super::work::{Method, Request};
+use crate::core::server::{CallKey, End, Route, Server, ServerConfig};
+use crate::core::{Rule, Time};
+use crate::wire::{Code, Epoch, Reason, StatusBody};
+
+/// A job that a worker has claimed.
+#[derive(Clone, Debug)]
+struct Work {
+    key: CallKey,
+    method: Method,
+    request: Request,
+    expiry: Time,
+    cancelled: bool,
+    /// The checker's number of the run, once it has started.
+    run: u64,
+}
+
+/// One life of the server.
+struct Process {
+    server: Server,
+    watch: Amplification,
+    idle: u32,
+    jobs: BTreeMap<u64, Work>,
+    received: u64,
+    timer: Option<Truth>,
+}
+
+/// The machine.
+pub(super) struct ServerHost {
+    clock: Clock,
+    config: ServerConfig,
+    fortune: Fortune,
+    process: Option<Process>,
+    /// Lives so far; the running one's number.
+    life: u32,
+    lives: BTreeMap<Epoch, u32>,
+    jobs: u64,
+    /// The socket takes nothing until then.
+    blocked_until: Truth,
+    /// It is stopped until then: nothing that arrives is looked at.
+    stalled_until: Truth,
+    out: Vec<u8>,
+}
+
+impl ServerHost {
+    /// A machine on which the server runs.
+    pub(super) fn new(net: &mut Net, config: ServerConfig, fortune: Fortune, clock: Clock) -> Self {
+        let mut host = Self {
+            clock,
+            config,
+            fortune,
+            process: None,
+            life: 0,
+            lives: BTreeMap::new(),
+            jobs: 0,
+            blocked_until: Truth(0),
+            stalled_until: Truth(0),
+            out: Vec::new(),
+        };
+        host.rise(net);
+        host
+    }
+
+    /// Which life of the server has this epoch.
+    pub(super) fn life_of(&self, epoch: Epoch) -> Option<u32> {
+        self.lives.get(&epoch).copied()
+    }
+
+    /// Starts a new life, and fixes when it falls.
+    pub(super) fn rise(&mut self, net: &mut Net) {
+        if self.process.is_some() {
+            return;
+        }
+        self.life += 1;
+        let now = self.clock.read(net.now);
+        let seed = net.dice.seed();
+        let mut server = match Server::new(self.config.clone(), Method::specs(), seed, now) {
+            Ok(server) => server,
+            Err(error) => {
+                let detail = format!("the server does not start: {error}");
+                return net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
+            }
+        };
+        server.set_own_addresses(vec![SERVER]);
+        #[cfg(test)]
+        net.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
+        self.lives.insert(server.epoch(), self.life);
+        self.process = Some(Process {
+            server,
+            watch: Amplification::default(),
+            idle: self.fortune.workers,
+            jobs: BTreeMap::new(),
+            received: 0,
+            timer: None,
+        });
+        if let Some(mean) = self.fortune.crash {
+            let after = net.dice.log_range(mean / 10, mean * 3);
+            net.schedule(after, Event::ServerFalls);
+        }
+    }
+
+    /// From now on it does not fall; if it is down or drains, it is started again now.
+    pub(super) fn heal(&mut self, net: &mut Net) {
+        self.fortune.crash = None;
+        self.fortune.blocked = 0.0;
+        self.stalled_until = net.now;
+        if self.process.as_ref().is_none_or(|process| process.server.is_draining()) {
+            self.process = None;
+            self.rise(net);
+        }
+        if let Some(process) = &mut self.process {
+            process.timer = None;
+        }
+        self.settle(net);
+    }
+
+    /// Drains, if it is that kind, or dies at once.
+    pub(super) fn fall(&mut self, net: &mut Net) {
+        let (now, life) = (self.clock.read(net.now), self.life);
+        if self.fortune.crash.is_none() {
+            return;
+        }
+        if net.dice.chance(0.3) {
+            // Not dead, only stopped for a while.
+            self.stalled_until = net.now + net.hand_over(self.fortune.down_most);
+            if let Some(mean) = self.fortune.crash {
+                let after = net.dice.log_range(mean / 10, mean * 3);
+                net.schedule(after, Event::ServerFalls);
+            }
+        } else if net.dice.chance(self.fortune.drain) {
+            if let Some(process) = &mut self.process {
+                process.server.drain(now);
+            }
+            let after = net.dice.log_range(Duration::from_millis(1), Duration::from_secs(10));
+            net.schedule(after, Event::ServerDies { life });
+            self.settle(net);
+        } else {
+            self.die(net, life);
+        }
+    }
+
+    /// The process is gone, with all it knew.
+    pub(super) fn die(&mut self, net: &mut Net, life: u32) {
+        if life == self.life && self.process.take().is_some() {
+            let after = net.hand_over(self.fortune.down_most);
+            net.schedule(after, Event::ServerRises);
+        }
+    }
+
+    /// A datagram arrives.
+    pub(super) fn arrive(&mut self, net: &mut Net, from: std::net::SocketAddr, bytes: Vec<u8>) {
+        if self.process.is_some() && net.now < self.stalled_until {
+            return net.schedule_at(self.stalled_until, Event::Arrive { from, to: SERVER, bytes });
+        }
+        let now = self.clock.read(net.now);
+        let Some(process) = &mut self.process else {
+            if net.dice.chance(self.fortune.refused_hint) {
+                let after = net.hand_over(Duration::from_millis(50));
+                net.schedule(after, Event::Unreachable { to: from });
+            }
+            return;
+        };
+        process.received += 1;
+        process.watch.received(from, process.server.clock(now), &bytes);
+        let route = Route { remote: from, local: Some(SERVER.ip()), socket: 0 };
+        let start = process.server.handle_datagram(now, &route, &bytes);
+        if let Some(start) = start {
+            let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
+            let request = Request::from_body(start.body);
+            let tag = request.map_or(u64::MAX, |request| request.tag);
+            let run = net.oracle.started(net.now, (self.life, start.key), method, tag);
+            net.oracle.finished(run);
+            if let Some(request) = request {
+                complete(&mut process.server, now, start.key, method, request, run);
+            }
+        }
+        self.settle(net);
+    }
+
+    /// Its timer has gone off.
+    pub(super) fn timer(&mut self, net: &mut Net) {
+        let Some(process) = &mut self.process else { return };
+        if process.timer.is_none_or(|at| at > net.now) {
+            return;
+        }
+        process.timer = None;
+        if net.now < self.stalled_until {
+            process.timer = Some(self.stalled_until);
+            return net.schedule_at(self.stalled_until, Event::Timer(Owner::Server));
+        }
+        let now = self.clock.read(net.now);
+        if process.server.poll_timeout().is_some_and(|at| at <= now) {
+            process.server.handle_timeout(now);
+        }
+        self.settle(net);
+    }
+
+    /// A worker comes to what it claimed.
+    pub(super) fn worker_starts(&mut self, net: &mut Net, life: u32, job: u64) {
+        let now = self.clock.read(net.now);
+        if life != self.life {
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        let Some(work) = process.jobs.get_mut(&job) else { return };
+        let expired = net.dropped != Some(Rule::ExpiryAtStart) && now >= work.expiry;
+        if expired || work.cancelled {
+            let reason = if expired { Reason::Expired } else { Reason::Fenced };
+            process.server.complete(now, work.key, End::NotStarted(reason));
+            process.jobs.remove(&job);
+            process.idle += 1;
+            return self.settle(net);
+        }
+        let identity: Identity = (life, work.key);
+        work.run = net.oracle.started(net.now, identity, work.method, work.request.tag);
+        net.schedule(work.request.service, Event::WorkerEnds { life, job });
+    }
+
+    /// A handler ends.
+    pub(super) fn worker_ends(&mut self, net: &mut Net, life: u32, job: u64) {
+        let now = self.clock.read(net.now);
+        if life != self.life {
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        let Some(work) = process.jobs.remove(&job) else { return };
+        process.idle += 1;
+        net.oracle.finished(work.run);
+        complete(&mut process.server, now, work.key, work.method, work.request, work.run);
+        self.settle(net);
+    }
+
+    /// What a driver does after every input: hand out work, send, look at the timer. Besides, what
+    /// must always hold is checked.
+    fn settle(&mut self, net: &mut Net) {
+        let (now, life) = (self.clock.read(net.now), self.life);
+        let Some(process) = &mut self.process else { return };
+        while process.idle > 0 {
+            let Some(job) = process.server.claim(now) else { break };
+            let method = Method::SERVED.get(job.method).copied().unwrap_or(Method::Missing);
+            let Some(request) = Request::from_body(&job.body) else {
+                let detail = format!("a job with a body of nobody: {job:?}");
+                return net.oracle.broken(Promise::OkRan, net.now, detail);
+            };
+            process.idle -= 1;
+            self.jobs += 1;
+            let (key, expiry) = (job.key, job.expiry);
+            let work = Work { key, method, request, expiry, cancelled: false, run: u64::MAX };
+            process.jobs.insert(self.jobs, work);
+            let after = net.hand_over(self.fortune.hand_over_most);
+            net.schedule(after, Event::WorkerStarts { life, job: self.jobs });
+            process.server.recycle(job.body);
+        }
+        while let Some(event) = process.server.poll_event() {
+            let crate::core::server::Event::Cancel(key) = event;
+            for work in process.jobs.values_mut().filter(|work| work.key == key) {
+                work.cancelled = true;
+            }
+        }
+        if net.now >= self.blocked_until && net.dice.chance(self.fortune.blocked) {
+            let span = net.dice.log_range(Duration::from_micros(50), Duration::from_secs(3));
+            self.blocked_until = net.now + span;
+            net.schedule(span, Event::Writable(Owner::Server));
+        }
+        if net.now >= self.blocked_until {
+            self.transmit(net);
+        }
+        self.check(net);
+        let Some(process) = &mut self.process else { return };
+        if let Some(local) = process.server.poll_timeout() {
+            let at = self.clock.when(local).max(net.now);
+            if process.timer.is_none_or(|timer| at < timer) {
+                process.timer = Some(at);
+                net.schedule_at(at, Event::Timer(Owner::Server));
+            }
+        }
+    }
+
+    /// The socket takes datagrams again.
+    pub(super) fn writable(&mut self, net: &mut Net) {
+        if net.now >= self.blocked_until {
+            self.settle(net);
+        }
+    }
+
+    /// Sends all that is to be sent.
+    fn transmit(&mut self, net: &mut Net) {
+        let now = self.clock.read(net.now);
+        let Some(process) = &mut self.process else { return };
+        self.out.clear();
+        while let Some(transmit) = process.server.poll_transmit(now, &mut self.out) {
+            let (to, size) = (transmit.route.remote, transmit.size);
+            let segment = transmit.segment_size.unwrap_or(size).max(1);
+            for datagram in self.out.get(..size).unwrap_or(&[]).chunks(segment) {
+                if let Err(why) = process.watch.sent(to, datagram) {
+                    net.oracle.broken(Promise::NoAmplification, net.now, why);
+                }
+                if let Some(path) = net.path_of(to) {
+                    net.send(path, false, SERVER, to, datagram);
+                }
+            }
+            self.out.clear();
+        }
+        process.watch.turn_over();
+    }
+
+    /// What must hold at any time.
+    fn check(&mut self, net: &mut Net) {
+        let Some(process) = &mut self.process else { return };
+        let bound = self.config.record_memory + self.config.reply_memory;
+        if process.server.memory() > bound {
+            let detail = format!("{} bytes of {bound}", process.server.memory());
+            net.oracle.broken(Promise::MemoryBound, net.now, detail);
+        }
+        let counted = process.server.counters().datagrams();
+        if counted != process.received {
+            let detail = format!("{counted} counted of {} received", process.received);
+            net.oracle.broken(Promise::CountersAddUp, net.now, detail);
+        }
+    }
+}
+
+/// What the driver says of a handler that has run.
+fn complete(
+    server: &mut Server,
+    now: Time,
+    key: CallKey,
+    method: Method,
+    request: Request,
+    run: u64,
+) {
+    let mut body = Vec::new();
+    let status = match method {
+        Method::Fail | Method::Panic => {
+            let message = "as it was told to".into();
+            StatusBody { message, details: b"details" }.emit(&mut body, 200);
+            method.ends_as()
+        }
+        _ => {
+            body = request.reply(method, run);
+            Code::Ok
+        }
+    };
+    server.complete(now, key, End::Done { status, body: &body });
+}

@@ -1,0 +1,106 @@
+//! Worlds by the thousand: more than a million calls in every test run.
+//!
+//! `UDP_RPC_SEED=7` runs the worlds of seed 7 alone; `UDP_RPC_SEEDS=100000` runs so many seeds of each
+//! kind from `UDP_RPC_SEED` (or 0) on.
+
+use crate::core::Rule;
+use crate::sim::plan::{Kind, Plan};
+use crate::sim::world::World;
+use crate::sim::{Failure, Report, run};
+
+/// Calls of one world, about.
+const CALLS: u32 = 1_000;
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Runs so many worlds of a kind on all processors; panics with the first failure by seed.
+fn worlds(kind: Kind, seeds: u64) -> Report {
+    let (first, seeds) = match (number("UDP_RPC_SEED"), number("UDP_RPC_SEEDS")) {
+        (first, Some(seeds)) => (first.unwrap_or(0), seeds),
+        (Some(seed), None) => (seed, 1),
+        (None, None) => (0, seeds),
+    };
+    let trace = std::env::var_os("UDP_RPC_TRACE").is_some();
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let results: Vec<(Report, Option<Failure>)> = std::thread::scope(|scope| {
+        let part = |thread| {
+            let mut sum = Report::default();
+            for seed in (first..first + seeds).filter(|seed| seed % threads == thread) {
+                match run(seed, kind, CALLS, trace) {
+                    Ok(report) => sum.add(&report),
+                    Err(failure) => return (sum, Some(failure)),
+                }
+            }
+            (sum, None)
+        };
+        let handles: Vec<_> =
+            (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
+        handles.into_iter().map(|handle| handle.join().expect("a core panicked")).collect()
+    });
+    let failures = results.iter().filter_map(|(_, failure)| failure.as_ref());
+    if let Some(failure) = failures.min_by_key(|failure| failure.seed) {
+        panic!("{failure}");
+    }
+    let mut sum = Report::default();
+    results.iter().for_each(|(report, _)| sum.add(report));
+    println!("{kind:?}: {seeds} worlds from seed {first}: {sum:#?}");
+    sum
+}
+
+#[test]
+fn every_call_of_a_fair_world_ends_ok() {
+    worlds(Kind::Fair, 300);
+}
+
+#[test]
+fn hostile_worlds_break_no_promise() {
+    worlds(Kind::Hostile, 1_000);
+}
+
+const ALL: [Rule; 19] = [
+    Rule::RefusalRecorded,
+    Rule::NoImplicitSessions,
+    Rule::BirthDies,
+    Rule::OnlyBirthCreates,
+    Rule::HelloAckMints,
+    Rule::ProofsUntilAnswered,
+    Rule::UnknownProvesAfterBirth,
+    Rule::UnknownProvesWithinLease,
+    Rule::UnknownProvesWhileOpen,
+    Rule::ReissueOnlyProved,
+    Rule::SmallerIsStale,
+    Rule::NothingEvicted,
+    Rule::FenceRecorded,
+    Rule::OneClaim,
+    Rule::CompletionNamesCall,
+    Rule::NoRoomIsNoRefusal,
+    Rule::ExpiryAtStart,
+    Rule::OneProcess,
+    Rule::TokenKeepsOpen,
+];
+
+#[test]
+fn whatever_happened_nobody_is_stuck() {
+    worlds(Kind::Healing, 500);
+}
+
+/// How many of the worlds notice that a rule is dropped, for each rule.
+#[test]
+#[ignore = "a measure of the simulator's strength, for those who change it"]
+fn chance_alone_notices_dropped_rules() {
+    for rule in ALL {
+        let mut noticed = Vec::new();
+        for seed in 0..number("UDP_RPC_SEEDS").unwrap_or(300) {
+            let mut plan = Plan::draw(seed, Kind::Hostile, CALLS);
+            plan.dropped = Some(rule);
+            if let Err(violation) = World::new(seed, plan).run() {
+                noticed.push(violation.promise);
+            }
+        }
+        println!("{rule:?}: {} {:?}", noticed.len(), noticed.first());
+    }
+}
