@@ -41,7 +41,11 @@ pub(crate) fn sleep(length: Duration) -> Vec<u8> {
 }
 
 /// The server's numbers at one moment.
-pub(crate) struct Statistics(BTreeMap<String, u64>);
+pub(crate) struct Statistics {
+    numbers: BTreeMap<String, u64>,
+    /// Calls, and datagrams, that it took to read them.
+    pub(crate) pages: u64,
+}
 
 impl Statistics {
     /// Reads all of them, through the client. Every number is as it was when the first page was
@@ -74,21 +78,21 @@ impl Statistics {
                 return None;
             }
             if read.next_page_token.is_empty() {
-                break;
+                return Some(Self { numbers, pages: page + 1 });
             }
             request.page_token = Some(read.next_page_token);
         }
-        Some(Self(numbers))
+        unreachable!("there is a last page")
     }
 
     /// The number of this name; 0 for one that is not told.
     pub(crate) fn of(&self, name: &str) -> u64 {
-        self.0.get(name).copied().unwrap_or(0)
+        self.numbers.get(name).copied().unwrap_or(0)
     }
 
     /// The sum of all whose names begin like this.
     pub(crate) fn sum(&self, prefix: &str) -> u64 {
-        let family = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+        let family = self.numbers.iter().filter(|(name, _)| name.starts_with(prefix));
         family.map(|(_, value)| value).sum()
     }
 
@@ -96,7 +100,7 @@ impl Statistics {
     #[track_caller]
     pub(crate) fn check_sum(&self) {
         let total = self.of("received.total");
-        assert_eq!(self.sum("received.") - total, total, "{:#?}", self.0);
+        assert_eq!(self.sum("received.") - total, total, "{:#?}", self.numbers);
         assert_eq!(self.of("socket.datagrams"), total);
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod selves;
 
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "some tests have their server in this process")]
 pub(crate) use daemon::Daemon;
 
 /// How long a test waits for what must come, however slow the machine.

@@ -9,7 +9,9 @@ use udp_rpc::wire::{
     SessionId, VERSION, parse_from_server,
 };
 
-use super::PATIENCE;
+/// From the handshake to the expiry of requests, µs: within the longest deadline of a server that
+/// is not told otherwise.
+const EXPIRY_US: u64 = 50_000_000;
 
 /// A socket, connected to a server.
 pub(crate) struct Peer {
@@ -130,12 +132,12 @@ impl Offer {
         emit(FromClient::Ping { session: self.session, call: CallId(1), proofs: self.proofs() })
     }
 
-    /// A REQUEST without options, valid for ten seconds from the handshake.
+    /// A REQUEST without options, valid for fifty seconds from the handshake.
     pub(crate) fn request(&self, call: u64, method: MethodId, body: &[u8]) -> Vec<u8> {
         self.request_with(call, method, body, Proofs::default())
     }
 
-    /// A REQUEST, valid for ten seconds from the handshake.
+    /// A REQUEST, valid for fifty seconds from the handshake.
     pub(crate) fn request_with(
         &self,
         call: u64,
@@ -146,7 +148,7 @@ impl Offer {
         emit(FromClient::Request {
             session: self.session,
             call: CallId(call),
-            expiry: self.clock + PATIENCE.as_micros() as u64 / 2,
+            expiry: self.clock + EXPIRY_US,
             method,
             flags: Flags::WHOLE,
             cell: 0,
