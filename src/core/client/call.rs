@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::flow::{Flow, Jitter};
 use crate::core::{CallToken, Proof, Time};
-use crate::wire::{CallId, Code, MethodId, PathProof, SessionId};
+use crate::wire::{CallId, Code, MethodId, PathProof, Reason, SessionId};
 
 /// Longest interval between copies of a call that the server says is in progress.
 const PROBE_MAX: Duration = Duration::from_secs(15);
@@ -76,6 +76,8 @@ pub(super) struct Call {
     pub(super) proof: Option<Proof>,
     /// For asking about the last issue that ended as unknown.
     pub(super) token: Option<CallToken>,
+    /// A token of the issue in progress was given out: what it says must stay true of the call.
+    pub(super) token_given: bool,
     pub(super) phase: Phase,
 }
 
@@ -118,6 +120,8 @@ pub(super) struct Issue {
     pub(super) urgent: bool,
     /// When the server last said that the call is in progress.
     pub(super) progress: Option<Time>,
+    /// Why the server last said *later*, which says nothing about what becomes of the call.
+    pub(super) put_off: Option<Reason>,
     /// Set when a copy was declared lost before the next one was due: when it is due, at latest.
     pub(super) retry_at: Option<Time>,
     /// The path for which a copy was repeated at once.
@@ -184,6 +188,7 @@ mod tests {
             queued: false,
             urgent: false,
             progress: None,
+            put_off: None,
             retry_at: None,
             challenged: None,
             fencing: false,

@@ -129,6 +129,11 @@ impl Client {
             }
             Phase::Issued(issue) => {
                 let server = self.server_of(issue.session);
+                if let (Some(reason), None, false) = (issue.put_off, issue.progress, call.cancelled)
+                {
+                    let text = format!("deadline exceeded: {server} says: {reason}");
+                    return self.end_with(now, handle, reason.code(), text, Outcome::Unknown);
+                }
                 let heard = if issue.progress.is_some() {
                     format!("{server} said that the call was in progress, not how it ended")
                 } else {

@@ -93,13 +93,15 @@ impl Client {
             Reason::NoRoomForRecord if !self.rules.hold(Rule::NoRoomIsNoRefusal) => {
                 Then::Ends(Outcome::NotExecuted(Proof::Promised(reason)))
             }
-            Reason::NoRoomForSession | Reason::NoRoomForRecord | Reason::Later => Then::GoesOn,
+            Reason::NoRoomForSession | Reason::NoRoomForRecord | Reason::Later => {
+                self.put_off(handle, reason)
+            }
             promised if promise => {
                 let outcome = Outcome::NotExecuted(Proof::Promised(promised));
                 if promised.is_passing() { Then::Again(outcome) } else { Then::Ends(outcome) }
             }
             // A reason that would be a promise, without one: later.
-            _ => Then::GoesOn,
+            _ => self.put_off(handle, reason),
         };
         let text = self.refusal_text(answer, epoch, reason);
         // What the reason says about the session.
@@ -128,6 +130,15 @@ impl Client {
             }
             _ => format!("refused: {reason}"),
         }
+    }
+
+    /// Keeps why the server has said *later*, for the case that the deadline comes first.
+    fn put_off(&mut self, handle: CallHandle, reason: Reason) -> Then {
+        let call = self.calls.get_mut(&handle);
+        if let Some(Phase::Issued(issue)) = call.map(|call| &mut call.phase) {
+            issue.put_off = Some(reason);
+        }
+        Then::GoesOn
     }
 
     fn on_unknown_session(&self, handle: CallHandle, answer: &Answer, epoch: Epoch) -> Then {
@@ -183,7 +194,9 @@ impl Client {
         // Only what is proved never to run, or may run twice, is ever sent under another identity.
         let proved = matches!(outcome, Outcome::NotExecuted(_));
         let allowed = proved || call.no_side_effects || !self.rules.hold(Rule::ReissueOnlyProved);
-        let wanted = call.retry && !call.cancelled;
+        // Whoever asks by a token of this issue is told that the call did not run.
+        let told = proved && call.token_given;
+        let wanted = call.retry && !call.cancelled && !told;
         let pause = self.pause(handle, reason);
         let Some(call) = self.calls.get_mut(&handle) else {
             return;

@@ -182,6 +182,7 @@ impl Client {
             queued: false,
             urgent: false,
             progress: None,
+            put_off: None,
             retry_at: None,
             challenged: None,
             fencing: false,

@@ -1,0 +1,337 @@
+//! The server as the subcommands see it: one client, one session, one deadline, Ctrl-C.
+//!
+//! This is the only place that knows the library's client. It measures what `-v` prints, writes
+//! the transcript of `-vv`, and sees to it that an interrupted call is fenced.
+
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use udp_rpc::client::{
+    BlockingClient, CallHandle, DEFAULT_TIMEOUT, Method as Called, Options, Pong,
+};
+use udp_rpc::core::fault::Faults;
+use udp_rpc::core::{CallError, CallToken, Outcome, Proof, Reply};
+use udp_rpc::service::Idempotency;
+use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest};
+use udp_rpc::wire::Code;
+
+use crate::args::{Format, Global, Hurt};
+use crate::failure::{Ended, Failure};
+use crate::interrupt::{Interrupts, SLICE};
+use crate::names;
+use crate::schema::Method;
+use crate::traffic::{self, Meter};
+use crate::units;
+
+/// How long an interrupted call's fence is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The method that resolves a name and tells the types.
+const DESCRIBE: &str = "udprpc.v1.Reflection/Describe";
+
+/// A server.
+pub(crate) struct Remote {
+    client: BlockingClient,
+    server: String,
+    timeout: Duration,
+    opened: Instant,
+    interrupts: Interrupts,
+    meter: Meter,
+    verbose: u8,
+    format: Format,
+    told: Told,
+}
+
+/// What `-v` says of the last call.
+#[derive(Debug, Default)]
+struct Told {
+    attempts: u32,
+    issues: u32,
+    elapsed: Duration,
+    at_least_once: bool,
+    token: Option<CallToken>,
+}
+
+/// A reply, and whether Ctrl-C was pressed before it came.
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) interrupted: bool,
+}
+
+/// The faults that the options ask for.
+pub(crate) fn faults(hurt: &Hurt) -> Faults {
+    Faults { loss: hurt.loss, duplicate: hurt.duplicate, delay: hurt.delay, ..Faults::NONE }
+}
+
+impl Remote {
+    /// Resolves the server's name. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// The name does not resolve, or the operating system refuses what a client needs.
+    pub(crate) fn open(global: &Global) -> Result<Remote, Failure> {
+        let unavailable = |message| Failure::NotSent(Code::Unavailable, message, Vec::new());
+        let opened = Instant::now();
+        let addresses = global.server.resolve().map_err(unavailable)?;
+        let interrupts = Interrupts::install().map_err(|error| unavailable(error.to_string()))?;
+        let meter = Meter::default();
+        let timeout = global.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let client = BlockingClient::builder()
+            .timeout(timeout)
+            .wait(global.wait)
+            .retry(!global.no_retry)
+            .faults(faults(&global.hurt))
+            .observer(meter.observer(global))
+            .connect(addresses.as_slice())
+            .map_err(|error| unavailable(format!("cannot open a socket: {error}")))?;
+        Ok(Remote {
+            client,
+            server: global.server.to_string(),
+            timeout,
+            opened,
+            interrupts,
+            meter,
+            verbose: global.verbose,
+            format: global.output,
+            told: Told::default(),
+        })
+    }
+
+    /// Resolves a method's name and fetches its types.
+    ///
+    /// # Errors
+    ///
+    /// No such function, or why nobody could say; of the call that it was for, nothing was sent.
+    pub(crate) fn describe(&mut self, name: &str) -> Result<Method, Failure> {
+        let request = DescribeRequest { name: name.to_owned() };
+        let answer = self.run(DESCRIBE, &request.encode_to_vec(), true, self.left());
+        let reply = match answer {
+            Ok(Answer { interrupted: false, reply }) => reply,
+            Ok(Answer { interrupted: true, .. }) => return Err(self.interrupted_before()),
+            Err(failure) => return Err(before_the_call(name, failure)),
+        };
+        let lies = |error| {
+            let message = format!("the server's description of {name} is no good: {error}");
+            Failure::NotSent(Code::Internal, message, Vec::new())
+        };
+        let described = DescribeReply::decode(reply.body.as_slice())
+            .map_err(|error| lies(error.to_string()))?;
+        Method::new(described).map_err(lies)
+    }
+
+    /// Calls a method within what is left of the timeout.
+    ///
+    /// # Errors
+    ///
+    /// How the call ended.
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        request: &[u8],
+        no_side_effects: bool,
+    ) -> Result<Answer, Failure> {
+        self.run(method, request, no_side_effects, self.left())
+    }
+
+    /// Calls a built-in method without side effects, with the whole timeout to itself.
+    ///
+    /// # Errors
+    ///
+    /// How the call ended; a reply that is none.
+    pub(crate) fn ask<Rep: Message + Default>(
+        &mut self,
+        method: &str,
+        request: &impl Message,
+    ) -> Result<Rep, Failure> {
+        let answer = self.run(method, &request.encode_to_vec(), true, self.timeout)?;
+        if answer.interrupted {
+            return Err(self.interrupted_before());
+        }
+        Rep::decode(answer.reply.body.as_slice()).map_err(|error| {
+            Failure::Answer(format!("its answer is not what it should be: {error}"))
+        })
+    }
+
+    /// Sends a PING and waits for its PONG.
+    ///
+    /// # Errors
+    ///
+    /// Why none came.
+    pub(crate) fn ping(&mut self, timeout: Duration) -> Result<Pong, CallError> {
+        self.client.ping(timeout)
+    }
+
+    /// Ctrl-C.
+    pub(crate) fn interrupts(&self) -> &Interrupts {
+        &self.interrupts
+    }
+
+    /// The server as the user named it, or its address once there is a session.
+    pub(crate) fn server(&self) -> String {
+        self.client.info().map_or_else(|| self.server.clone(), |info| info.server.to_string())
+    }
+
+    fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.opened.elapsed())
+    }
+
+    /// One call to its end; Ctrl-C fences it.
+    fn run(
+        &mut self,
+        method: &str,
+        request: &[u8],
+        no_side_effects: bool,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        self.told = Told::default();
+        names::learn(method);
+        let idempotency =
+            if no_side_effects { Idempotency::NoSideEffects } else { Idempotency::Unknown };
+        let called = Called::new(method).with_idempotency(idempotency);
+        let options = Options { timeout: Some(timeout), ..Options::default() };
+        let began = Instant::now();
+        let sent_before = self.meter.read().requests;
+        let handle = self.client.submit(called, request, &options);
+        let mut fenced: Option<Instant> = None;
+        let result = loop {
+            let mut slice = SLICE;
+            if self.verbose > 0 && method != DESCRIBE && self.told.token.is_none() {
+                self.told.token = self.client.token(handle);
+                // There is none before the first transmission, and none after the end.
+                if self.told.token.is_none() {
+                    slice = Duration::from_millis(1);
+                }
+            }
+            if let Some(result) = self.client.wait_timeout(handle, slice) {
+                break result;
+            }
+            match fenced {
+                None if self.interrupts.pressed() => {
+                    self.client.cancel(handle);
+                    fenced = Some(Instant::now());
+                }
+                Some(since) if since.elapsed() >= GRACE => {
+                    let attempts = self.meter.read().requests - sent_before;
+                    break Err(self.given_up(handle, attempts, began.elapsed()));
+                }
+                _ => {}
+            }
+        };
+        let interrupted = self.interrupts.pressed();
+        match result {
+            Ok(reply) => {
+                self.told.attempts = reply.attempts;
+                self.told.issues = reply.issues;
+                self.told.elapsed = reply.elapsed;
+                self.told.at_least_once = reply.at_least_once;
+                Ok(Answer { reply, interrupted })
+            }
+            Err(error) => {
+                self.told.attempts = error.attempts;
+                self.told.issues = error.issues;
+                self.told.elapsed = error.elapsed;
+                let server = self.server();
+                Err(Failure::Call(Box::new(Ended { error, interrupted, server })))
+            }
+        }
+    }
+
+    /// The end of an interrupted call whose fence the server has not confirmed in time.
+    fn given_up(&mut self, handle: CallHandle, attempts: u32, elapsed: Duration) -> CallError {
+        CallError {
+            code: Code::Cancelled,
+            message: "the server has not confirmed in time that it will not run".into(),
+            details: Vec::new(),
+            outcome: Outcome::Unknown,
+            attempts,
+            issues: 1,
+            elapsed,
+            token: self.client.token(handle),
+        }
+    }
+
+    fn interrupted_before(&self) -> Failure {
+        let error = CallError {
+            code: Code::Cancelled,
+            message: "before the call was sent".into(),
+            details: Vec::new(),
+            outcome: Outcome::NotExecuted(Proof::NeverSent),
+            attempts: 0,
+            issues: 0,
+            elapsed: self.opened.elapsed(),
+            token: None,
+        };
+        Failure::Call(Box::new(Ended { error, interrupted: true, server: self.server() }))
+    }
+
+    /// The line of `-v`.
+    fn summary(&self) {
+        let total = self.opened.elapsed();
+        let Told { attempts, issues, elapsed, at_least_once, token } = &self.told;
+        let rto = self.client.info().map(|info| info.rto);
+        let traffic = self.meter.read();
+
+        let mut object = serde_json::Map::new();
+        object.insert("elapsedMs".into(), units::millis(*elapsed).into());
+        object.insert("totalMs".into(), units::millis(total).into());
+        object.insert("attempts".into(), (*attempts).into());
+        object.insert("issues".into(), (*issues).into());
+        object.insert("atLeastOnce".into(), (*at_least_once).into());
+        object.insert("rtoMs".into(), rto.map(units::millis).into());
+        object.insert("token".into(), token.as_ref().map(ToString::to_string).into());
+        traffic.json(&mut object);
+
+        let count = units::count(u64::from(*attempts), "attempt");
+        let mut line = format!("{} in {count}", units::show(*elapsed));
+        if *issues > 1 {
+            line.push_str(&format!(" and {issues} issues"));
+        }
+        if *at_least_once {
+            line.push_str(", ran at least once");
+        }
+        line.push_str(&format!(" ({} in all)", units::show(total)));
+        if let Some(rto) = rto {
+            line.push_str(&format!(", RTO {}", units::show(rto)));
+        }
+        line.push_str(&format!(", {}", traffic.text()));
+        if let Some(token) = token {
+            line.push_str(&format!(", token {token}"));
+        }
+        traffic::summary(self.format, object, line);
+    }
+}
+
+/// `-v` speaks when all is done; then the client gives its session up, if it may.
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if self.verbose > 0 {
+            self.summary();
+        }
+    }
+}
+
+/// What a failure to describe means for the call that it was for: nothing of it was sent.
+fn before_the_call(name: &str, failure: Failure) -> Failure {
+    let Failure::Call(mut ended) = failure else { return failure };
+    let error = &mut ended.error;
+    let asked = error.outcome == Outcome::Executed;
+    match error.code {
+        Code::NotFound | Code::InvalidArgument if asked => {
+            let help = vec!["udp-rpc list  shows all that there are".to_owned()];
+            let message = std::mem::take(&mut error.message);
+            Failure::NotSent(Code::Unimplemented, message, help)
+        }
+        Code::Unimplemented => {
+            let message = format!("the server has no reflection to say what {name} takes");
+            Failure::NotSent(Code::Unimplemented, message, Vec::new())
+        }
+        _ => {
+            if error.outcome != Outcome::NotExecuted(Proof::NeverSent) {
+                error.message = format!("asking what {name} takes: {}", error.message);
+                error.outcome = Outcome::NotExecuted(Proof::NeverSent);
+                error.token = None;
+            }
+            Failure::Call(ended)
+        }
+    }
+}

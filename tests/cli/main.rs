@@ -1,0 +1,18 @@
+//! The command line from outside: the real binaries, as a shell sees them.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "each test uses a part of it")]
+#[path = "../protocol/mod.rs"]
+mod protocol;
+
+mod answers;
+mod demo;
+mod errors;
+mod interrupts;
+mod loops;
+mod path;
+mod run;
+mod tokens;
+mod tools;
+mod usage;
