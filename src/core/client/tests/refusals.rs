@@ -375,6 +375,8 @@ fn clock_of_another_life_does_not_move_the_bound() {
     bench.refuse_as(&request, Reason::UnknownSession, false, Epoch(1), far);
     let known_until = bench.client.token(second).unwrap().known_until;
     assert!(known_until < far);
+    // The bound still proves that the second call never ran.
     bench.refuse(&two, Reason::UnknownSession, false);
-    bench.running(second);
+    let error = bench.failed(second);
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::UnknownSession));
 }
