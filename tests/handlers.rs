@@ -147,7 +147,9 @@ fn panicking_handler_is_an_executed_internal_error_and_the_server_lives() {
     }
     let statistics = Statistics::read(&mut client);
     assert_eq!(statistics.of("handlers.panicked"), 12);
-    assert_eq!(statistics.of("workers.idle"), 2);
+    wait_for("the workers to be idle", || {
+        (Statistics::read(&mut client).of("workers.idle") == 2).then_some(())
+    });
 }
 
 #[test]
