@@ -73,6 +73,8 @@ pub struct Reply {
     pub elapsed: Duration,
     /// An earlier issue of a method without side effects may have run too: it ran at least once.
     pub at_least_once: bool,
+    /// With which any process can ask later for the same; there when the client was told to.
+    pub token: Option<CallToken>,
 }
 
 /// A call that did not end well: what went wrong, and what became of it.
@@ -92,7 +94,8 @@ pub struct CallError {
     pub issues: u32,
     /// From the call to its end.
     pub elapsed: Duration,
-    /// With which any process can ask later what became of it; there when the outcome is unknown.
+    /// With which any process can ask later what became of it; there when the outcome is unknown,
+    /// or when the client was told to.
     pub token: Option<CallToken>,
 }
 

@@ -9,7 +9,7 @@ use crate::run::udp_rpc;
 fn shows_at_most_once(arguments: &[&str]) -> String {
     let run = udp_rpc(arguments);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.elapsed < Duration::from_secs(30), "{run:?}");
+    assert!(run.elapsed < Duration::from_secs(60), "{run:?}");
     for word in ["LOST", "the same call again", "from the slot", "calls 103 / executed 103 / "] {
         assert!(run.stdout.contains(word), "no {word:?} in {}", run.stdout);
     }

@@ -80,6 +80,7 @@ impl Remote {
             .timeout(timeout)
             .wait(global.wait)
             .retry(!global.no_retry)
+            .config(|config| config.tokens = global.verbose > 0)
             .faults(faults(&global.hurt))
             .observer(meter.observer(global))
             .connect(addresses.as_slice())
@@ -194,15 +195,7 @@ impl Remote {
         let handle = self.client.submit(called, request, &options);
         let mut fenced: Option<Instant> = None;
         let result = loop {
-            let mut slice = SLICE;
-            if self.verbose > 0 && method != DESCRIBE && self.told.token.is_none() {
-                self.told.token = self.client.token(handle);
-                // There is none before the first transmission, and none after the end.
-                if self.told.token.is_none() {
-                    slice = Duration::from_millis(1);
-                }
-            }
-            if let Some(result) = self.client.wait_timeout(handle, slice) {
+            if let Some(result) = self.client.wait_timeout(handle, SLICE) {
                 break result;
             }
             match fenced {
@@ -224,12 +217,14 @@ impl Remote {
                 self.told.issues = reply.issues;
                 self.told.elapsed = reply.elapsed;
                 self.told.at_least_once = reply.at_least_once;
+                self.told.token = reply.token;
                 Ok(Answer { reply, interrupted })
             }
             Err(error) => {
                 self.told.attempts = error.attempts;
                 self.told.issues = error.issues;
                 self.told.elapsed = error.elapsed;
+                self.told.token = error.token;
                 let server = self.server();
                 Err(Failure::Call(Box::new(Ended { error, interrupted, server })))
             }

@@ -35,6 +35,9 @@ pub struct ClientConfig {
     pub retry: bool,
     /// Whether calls wait, until their deadline, for a server that is not there yet.
     pub wait_for_server: bool,
+    /// Whether every result brings the token of its call (of its last issue); errors of unknown
+    /// outcome do in any case. Sessions of which a token was given out are never closed early.
+    pub tokens: bool,
     /// Calls that may wait to be sent.
     pub max_waiting: usize,
 }
@@ -48,6 +51,7 @@ impl Default for ClientConfig {
             ping_after_idle: Some(Duration::from_secs(2)),
             retry: true,
             wait_for_server: false,
+            tokens: false,
             max_waiting: 65_536,
         }
     }

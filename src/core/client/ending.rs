@@ -45,7 +45,20 @@ impl Client {
     }
 
     /// Ends a call, whatever it is doing, with what the issue in progress came to.
-    pub(super) fn end(&mut self, now: Time, handle: CallHandle, result: Result<Reply, CallError>) {
+    pub(super) fn end(
+        &mut self,
+        now: Time,
+        handle: CallHandle,
+        mut result: Result<Reply, CallError>,
+    ) {
+        if self.config.tokens
+            && let Some(token) = self.token(handle)
+        {
+            match &mut result {
+                Ok(reply) => reply.token = Some(token),
+                Err(error) => error.token = Some(token),
+            }
+        }
         if let Some(call) = self.calls.remove(&handle) {
             if matches!(call.phase, Phase::Paused(_)) {
                 self.paused = self.paused.saturating_sub(1);
@@ -106,6 +119,7 @@ impl Client {
                 issues: call.issues,
                 elapsed: now.since(call.submitted),
                 at_least_once: call.doubtful,
+                token: None,
             })
         } else {
             let said = crate::wire::StatusBody::parse(body);

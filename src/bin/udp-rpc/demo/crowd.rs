@@ -137,11 +137,11 @@ impl Record {
             });
         }
         format!(
-            "  #{:<3} says {answer:>3} after {:>11}, {:>7}: {}",
+            "  #{:<3} = {answer:<3} {:>11} {:>7}: {}",
             self.number,
             units::count(u64::from(self.attempts), "attempt"),
             units::show(now.since(self.first)),
-            troubles.join(&format!("\n{:38}", ""))
+            troubles.join(&format!("\n{:34}", ""))
         )
     }
 }

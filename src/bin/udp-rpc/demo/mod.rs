@@ -50,6 +50,10 @@ const CROWD_FAULTS: Faults = Faults {
     jitter: Duration::from_millis(2),
 };
 
+/// How long each call may take: the longest that the server allows, so that a path made very bad
+/// on the command line delays calls and does not fail them.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Increments of the crowd.
 const CROWD: usize = 100;
 /// Increments in flight at once.
@@ -76,7 +80,7 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<Exit, Failure> {
     let path = Path::open(server.local_addr(), STORY_DELAY).map_err(|error| cannot(&error))?;
     let meter = Meter::default();
     let client = BlockingClient::builder()
-        .timeout(Duration::from_secs(10))
+        .timeout(TIMEOUT)
         .observer(meter.observer(global))
         .connect(path.address)
         .map_err(|error| cannot(&error))?;
@@ -187,15 +191,19 @@ impl Demo {
             ..CROWD_FAULTS
         };
         self.say(&format!(
-            "\n{}\n    {:.0}% lost, {:.0}% doubled, {:.0}% overtaken by later ones; those without \
-             trouble\n    are not shown{} (seed {seed}).",
+            "\n{}\n    {:.0}% lost, {:.0}% doubled, {:.0}% overtaken by later ones (seed {seed}). \
+             # = the value\n    answered{}.",
             self.style.strong(&format!(
                 "{CROWD} increments, {AT_ONCE} at a time, through a path that is bad at random."
             )),
             faults.loss * 100.0,
             faults.duplicate * 100.0,
             faults.reorder * 100.0,
-            if global.verbose > 0 { ", were it not for -v" } else { " (-v shows them)" },
+            if global.verbose > 0 {
+                ""
+            } else {
+                "; those without trouble are not shown (-v shows them)"
+            },
         ))?;
         self.path.faults(faults, seed);
         let request = increment().encode_to_vec();

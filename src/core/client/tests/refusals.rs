@@ -95,6 +95,36 @@ fn passing_refusal_is_issued_again_as_a_new_call_after_doubling_pauses() {
 }
 
 #[test]
+fn result_brings_the_token_of_its_last_issue_where_that_is_wanted() {
+    let config = ClientConfig { tokens: true, ..ClientConfig::default() };
+    let mut bench = Bench::settled_with(config);
+    let handle = bench.call(10 * SECOND);
+    let first = bench.one();
+    bench.refuse(&first, Reason::Overloaded, true);
+    let second = bench.next_sent();
+    bench.reply(&second, b"ran");
+    let reply = bench.ended(handle).unwrap();
+    let token = reply.token.unwrap();
+    assert_eq!((reply.issues, (token.session, token.call)), (2, second.ids()));
+    bench.client.close(bench.now);
+    assert!(!bench.sent().iter().any(Sent::is_close), "its token was given out");
+}
+
+#[test]
+fn call_whose_token_was_given_out_is_not_issued_again() {
+    // Whoever asks by the token is told that the call never runs: no later issue may.
+    for (reason, promise) in [(Reason::Draining, true), (Reason::UnknownSession, false)] {
+        let (mut bench, handle, request) = old_session();
+        bench.client.token(handle).unwrap();
+        bench.refuse(&request, reason, promise);
+        let error = bench.failed(handle);
+        assert!(matches!(error.outcome, Outcome::NotExecuted(_)), "{error}");
+        assert_eq!(error.issues, 1);
+        assert!(!bench.pass(10 * SECOND).iter().any(Sent::is_request));
+    }
+}
+
+#[test]
 fn refusals_until_the_deadline_say_how_often_it_was_issued() {
     let mut bench = Bench::settled();
     let handle = bench.call(SECOND);
@@ -345,6 +375,8 @@ fn clock_of_another_life_does_not_move_the_bound() {
     bench.refuse_as(&request, Reason::UnknownSession, false, Epoch(1), far);
     let known_until = bench.client.token(second).unwrap().known_until;
     assert!(known_until < far);
+    // The bound still proves that the second call never ran.
     bench.refuse(&two, Reason::UnknownSession, false);
-    bench.running(second);
+    let error = bench.failed(second);
+    assert_eq!(error.outcome, Outcome::NotExecuted(Proof::UnknownSession));
 }
