@@ -309,7 +309,8 @@ impl BlockingClient {
     }
 
     /// The token with which any process can ask later what became of this call; `None` before it
-    /// was first sent and after it was told. Its session is then never closed early.
+    /// was first sent and after it was told. Its session is then never closed early, and the call
+    /// is not issued again when it is proved not to have run: the token's holder is told so.
     pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
         self.core.token(handle)
     }

@@ -76,6 +76,8 @@ pub(super) struct Call {
     pub(super) proof: Option<Proof>,
     /// For asking about the last issue that ended as unknown.
     pub(super) token: Option<CallToken>,
+    /// A token of the issue in progress was given out: what it says must stay true of the call.
+    pub(super) token_given: bool,
     pub(super) phase: Phase,
 }
 

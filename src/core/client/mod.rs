@@ -135,6 +135,7 @@ impl Client {
             last: None,
             proof: None,
             token: None,
+            token_given: false,
             phase: Phase::Waiting,
         };
         let deadline = call.deadline;
@@ -197,13 +198,16 @@ impl Client {
 
     /// The token with which any process can ask later what became of a call; `None` before its
     /// first transmission and after its end (an error of unknown outcome carries one). Its session
-    /// is never closed from now on, so that the answer stays true.
+    /// is never closed from now on, and once it is proved not to have run the call is not issued
+    /// again, so that the answer stays true.
     pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
-        let Phase::Issued(issue) = &self.calls.get(&handle)?.phase else {
+        let call = self.calls.get_mut(&handle)?;
+        let Phase::Issued(issue) = &call.phase else {
             return None;
         };
         let session = self.sessions.get_mut(&issue.session)?;
         session.token_given = true;
+        call.token_given = true;
         Some(leaving::token_of(session, issue))
     }
 

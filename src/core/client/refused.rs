@@ -183,7 +183,9 @@ impl Client {
         // Only what is proved never to run, or may run twice, is ever sent under another identity.
         let proved = matches!(outcome, Outcome::NotExecuted(_));
         let allowed = proved || call.no_side_effects || !self.rules.hold(Rule::ReissueOnlyProved);
-        let wanted = call.retry && !call.cancelled;
+        // Whoever asks by a token of this issue is told that the call did not run.
+        let told = proved && call.token_given;
+        let wanted = call.retry && !call.cancelled && !told;
         let pause = self.pause(handle, reason);
         let Some(call) = self.calls.get_mut(&handle) else {
             return;

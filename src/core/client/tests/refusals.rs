@@ -95,6 +95,20 @@ fn passing_refusal_is_issued_again_as_a_new_call_after_doubling_pauses() {
 }
 
 #[test]
+fn call_whose_token_was_given_out_is_not_issued_again() {
+    // Whoever asks by the token is told that the call never runs: no later issue may.
+    for (reason, promise) in [(Reason::Draining, true), (Reason::UnknownSession, false)] {
+        let (mut bench, handle, request) = old_session();
+        bench.client.token(handle).unwrap();
+        bench.refuse(&request, reason, promise);
+        let error = bench.failed(handle);
+        assert!(matches!(error.outcome, Outcome::NotExecuted(_)), "{error}");
+        assert_eq!(error.issues, 1);
+        assert!(!bench.pass(10 * SECOND).iter().any(Sent::is_request));
+    }
+}
+
+#[test]
 fn refusals_until_the_deadline_say_how_often_it_was_issued() {
     let mut bench = Bench::settled();
     let handle = bench.call(SECOND);
@@ -346,5 +360,5 @@ fn clock_of_another_life_does_not_move_the_bound() {
     let known_until = bench.client.token(second).unwrap().known_until;
     assert!(known_until < far);
     bench.refuse(&two, Reason::UnknownSession, false);
-    bench.running(second);
+    assert_eq!(bench.failed(second).outcome, Outcome::NotExecuted(Proof::UnknownSession));
 }
