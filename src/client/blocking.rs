@@ -249,8 +249,9 @@ impl BlockingClient {
     /// # Panics
     ///
     /// When the handle is not of a call that is still to be waited for: every call ends by its
-    /// deadline, and is told once.
+    /// deadline, is told once, and stays with its process after a fork.
     pub fn wait(&mut self, handle: CallHandle) -> Result<Reply, CallError> {
+        self.leave_other_process();
         loop {
             self.collect();
             if let Some(result) = self.ended.remove(&handle) {
@@ -271,6 +272,7 @@ impl BlockingClient {
         handle: CallHandle,
         timeout: Duration,
     ) -> Option<Result<Reply, CallError>> {
+        self.leave_other_process();
         let until = self.link.now() + timeout;
         self.collect();
         while !self.ended.contains_key(&handle) {
@@ -281,13 +283,14 @@ impl BlockingClient {
         self.ended.remove(&handle)
     }
 
-    /// What ends [`wait_timeout`](Self::wait_timeout) early, from any thread.
+    /// What ends [`wait_timeout`](Self::wait_timeout) early, from any thread of this process.
     pub fn interrupter(&self) -> Interrupter {
         self.link.interrupter()
     }
 
     /// Waits until any call ends; `None` when there is none.
     pub fn wait_any(&mut self) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        self.leave_other_process();
         loop {
             self.collect();
             if let Some(ended) = self.ended.pop_first() {
@@ -303,6 +306,7 @@ impl BlockingClient {
     /// Asks that this call be fenced: if it has not started, it never will. It ends as the server
     /// says, and is waited for as before.
     pub fn cancel(&mut self, handle: CallHandle) {
+        self.leave_other_process();
         let now = self.link.now();
         self.core.cancel(now, handle);
         self.link.flush(&mut self.core);
@@ -312,6 +316,7 @@ impl BlockingClient {
     /// was first sent and after it was told. Its session is then never closed early, and the call
     /// is not issued again when it is proved not to have run: the token's holder is told so.
     pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
+        self.leave_other_process();
         self.core.token(handle)
     }
 
@@ -346,6 +351,7 @@ impl BlockingClient {
     /// Goes on from another local port, as a client does whose address changes: sessions and
     /// calls in flight stay what they are.
     pub fn rebind(&mut self) {
+        self.leave_other_process();
         self.link.rebind();
     }
 
@@ -391,8 +397,8 @@ impl BlockingClient {
         }
     }
 
-    /// After a fork, the sessions and the socket stay with the parent: two processes that go on
-    /// with one session would take each other's call ids.
+    /// After a fork, calls, sessions and sockets stay with the parent: two processes that go on
+    /// with one session would take each other's call ids, and each other's replies.
     fn leave_other_process(&mut self) {
         let process = std::process::id();
         if process == self.process {
@@ -400,8 +406,9 @@ impl BlockingClient {
         }
         #[expect(clippy::expect_used, reason = "going on with the parent's session is no choice")]
         let seed = net::seed().expect("the system had randomness when the client was made");
+        #[expect(clippy::expect_used, reason = "going on with the parent's sockets is no choice")]
+        self.link.forked().expect("the system had a poll when the client was made");
         self.core.forked(seed);
-        self.link.rebind();
         self.ended.clear();
         self.pinged.clear();
         self.process = process;
@@ -417,5 +424,29 @@ impl Drop for BlockingClient {
 impl std::fmt::Debug for BlockingClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockingClient").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_the_parent_do_not_go_on_in_a_forked_child() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut client = BlockingClient::connect(silent.local_addr().unwrap()).unwrap();
+        let options = Options { timeout: Some(Duration::from_secs(60)), retry: None };
+        let parents = client.submit("test.Counter/Increment", b"", &options);
+        let mut buffer = [0; 128];
+        let (_, parent) = silent.recv_from(&mut buffer).unwrap();
+        // As after a fork: the process is another one.
+        client.process = client.process.wrapping_add(1);
+        assert_eq!(client.wait_any(), None);
+        assert_eq!(client.token(parents), None);
+        let childs = client.submit("test.Counter/Increment", b"", &options);
+        assert_ne!(parents, childs);
+        let (_, child) = silent.recv_from(&mut buffer).unwrap();
+        assert_ne!(parent, child, "a socket of its own");
     }
 }

@@ -194,6 +194,25 @@ impl Link {
         self.sockets.clear();
     }
 
+    /// To be called in the new process after a fork. Poll, waker and sockets stay with the parent:
+    /// the kernel has one of each for both, and what were done to them here would be done to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::new`].
+    pub(super) fn forked(&mut self) -> io::Result<()> {
+        let poll = Poll::new()?;
+        self.waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        self.poll = poll;
+        self.sockets.clear();
+        self.more = false;
+        if let Some(path) = &mut self.path {
+            while path.outward.poll(Time::MAX).is_some() {}
+            while path.inward.poll(Time::MAX).is_some() {}
+        }
+        Ok(())
+    }
+
     /// Sends all that `machine` has to send.
     pub(super) fn flush(&mut self, machine: &mut impl Machine) {
         loop {
