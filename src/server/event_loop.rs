@@ -34,6 +34,10 @@ const BATCHES_PER_TURN: usize = 4;
 /// time long gone.
 const HANDLERS_PER_READING: u32 = 16;
 
+/// How long a transmit that a socket had no room for waits before it is tried unasked: the kernel
+/// tells when a full buffer has room again, and of no other reason that passes.
+const BLOCKED_RETRY: Duration = Duration::from_millis(10);
+
 /// How long a draining server still answers duplicates after the last one: a client whose reply
 /// was lost comes for it within an RTO, which is a second when it knows nothing better.
 const LINGER: Duration = Duration::from_secs(1);
@@ -171,7 +175,9 @@ impl EventLoop {
         let now = self.clock.now();
         // What is readable is left where it is while answers cannot be sent.
         let busy = self.outbox.blocked.is_none() && self.sockets.iter().any(|l| l.readable);
-        let due = [self.core.poll_timeout(), self.drain.as_ref().map(|drain| drain.next())];
+        let blocked = self.outbox.blocked.is_some().then(|| now + BLOCKED_RETRY);
+        let draining = self.drain.as_ref().map(Drain::next);
+        let due = [self.core.poll_timeout(), draining, blocked];
         let timeout = match due.into_iter().flatten().min() {
             _ if busy => Some(Duration::ZERO),
             Some(due) => Some(due.since(now)),
