@@ -377,10 +377,6 @@ fn clock_of_another_life_does_not_move_the_bound() {
     assert!(known_until < far);
     // The bound still proves that the second call never ran.
     bench.refuse(&two, Reason::UnknownSession, false);
-<<<<<<< HEAD
     let error = bench.failed(second);
     assert_eq!(error.outcome, Outcome::NotExecuted(Proof::UnknownSession));
-=======
-    assert_eq!(bench.failed(second).outcome, Outcome::NotExecuted(Proof::UnknownSession));
->>>>>>> review
 }
