@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::calls::{count, counted, within};
 use common::{Daemon, PATIENCE, selves, wait_for};
-use udp_rpc::client::{Asked, BlockingClient, Fate, inquire};
+use udp_rpc::client::{Asked, BlockingClient, Fate, Options, inquire};
 use udp_rpc::core::Outcome;
 use udp_rpc::core::fault::Faults;
 use udp_rpc::server::Server;
@@ -60,7 +60,13 @@ fn ledger_server() {
             Ok(())
         }))
         .unwrap();
-    let server = Server::builder(registry).listen(listen).bind().unwrap();
+    // A short queue, so that some calls are refused.
+    let server = Server::builder(registry)
+        .listen(listen)
+        .workers(2)
+        .config(|config| config.max_queued = 2)
+        .bind()
+        .unwrap();
     selves::listening(server.local_addrs()[0]);
     server.run().unwrap();
 }
@@ -86,7 +92,8 @@ fn executions(path: &Path) -> (BTreeMap<String, usize>, usize) {
 /// What a client was told of each of its calls: `None` is OK.
 type Claims = Vec<(String, Option<Outcome>)>;
 
-/// Calls until `done` says so, with some in flight all the time; half of the calls are quick.
+/// Calls until `done` says so, with some in flight all the time. Half of the calls are quick, and
+/// half are not to be made again if they are refused.
 fn call_on(
     name: &str,
     server: SocketAddr,
@@ -101,7 +108,8 @@ fn call_on(
         while names.len() < 8 && done.load(Ordering::Relaxed) == 0 {
             let request = format!("{name}-{next}");
             let method = if next % 2 == 0 { QUICK } else { SLOW };
-            let handle = client.submit(method, request.as_bytes(), &within(PATIENCE));
+            let options = Options { timeout: Some(PATIENCE), retry: Some(next % 4 < 2) };
+            let handle = client.submit(method, request.as_bytes(), &options);
             names.insert(handle, request);
             next += 1;
         }

@@ -35,7 +35,7 @@ fn is_possible(test: &str) -> bool {
 
 /// The words that run a program with these faults. The tracer is a grandchild, so that the
 /// process which is started is the program itself.
-fn faulty<'a>(faults: &'a [String]) -> Vec<&'a str> {
+fn faulty(faults: &[String]) -> Vec<&str> {
     let mut words = vec!["-D", "-f", "-o", "/dev/null"];
     for fault in faults {
         words.extend(["-e", fault.as_str()]);
