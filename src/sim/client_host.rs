@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::clock::{Clock, Truth};
 use super::net::{Event, Net, Owner, SERVER};
+use super::oracle::Promise;
 use super::plan::Workload;
 use super::work::Request;
 use crate::core::CallToken;
@@ -248,6 +249,30 @@ impl ClientHost {
         self.settle(net);
     }
 
+    /// The end of the world: a client without calls sleeps, and has counted all that it got.
+    pub(super) fn rest(&mut self, net: &mut Net) {
+        let counted = self.client.counters();
+        let sum = counted.used
+            + counted.dropped_malformed
+            + counted.dropped_stray
+            + counted.dropped_source
+            + counted.dropped_late
+            + counted.dropped_foreign;
+        if sum != counted.received {
+            net.oracle.broken(Promise::CountersAddUp, net.now, format!("{counted:?}"));
+        }
+        for turn in 0.. {
+            let Some(at) = self.client.poll_timeout() else { break };
+            if turn > 100 {
+                let detail = format!("a client without calls never sleeps, next at {at:?}");
+                return net.oracle.broken(Promise::TimePasses, net.now, detail);
+            }
+            self.client.handle_timeout(at);
+            self.out.clear();
+            while self.client.poll_transmit(at, &mut self.out).is_some() {}
+        }
+    }
+
     /// Another address; sometimes one that was another's just now.
     fn move_away(&mut self, net: &mut Net) {
         net.drop_address(self.address);
@@ -326,7 +351,7 @@ impl ClientHost {
             let client::Event::Ended { handle, result } = event else { continue };
             let Some(tag) = self.open.remove(&handle) else {
                 let detail = format!("{handle:?} ended, which is no open call: {result:?}");
-                net.oracle.broken(super::oracle::Promise::EveryCallEnds, net.now, detail);
+                net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
                 continue;
             };
             net.oracle.ended(net.now, tag, &result, self.suspended_until);

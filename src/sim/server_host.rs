@@ -318,6 +318,24 @@ impl ServerHost {
         process.watch.turn_over();
     }
 
+    /// The end of the world: when all leases have ended, nothing may be left.
+    pub(super) fn forget(&mut self, net: &mut Net) {
+        let Some(process) = &mut self.process else { return };
+        let server = &mut process.server;
+        let mut now = self.clock.read(net.now);
+        let end = now + self.config.lease + Duration::from_secs(120);
+        while let Some(at) = server.poll_timeout().filter(|at| *at <= end) {
+            now = now.max(at);
+            server.handle_timeout(now);
+        }
+        let left = (server.sessions(), server.tombstones(), server.queued(), server.running());
+        if left != (0, 0, 0, 0) || server.memory() != 0 {
+            let (records, replies) = (server.record_memory(), server.reply_memory());
+            let detail = format!("left: {left:?}, {records} + {replies} bytes");
+            net.oracle.broken(Promise::MemoryBound, net.now, detail);
+        }
+    }
+
     /// What must hold at any time.
     fn check(&mut self, net: &mut Net) {
         let Some(process) = &mut self.process else { return };

@@ -135,6 +135,8 @@ impl World {
             }
         }
         self.net.oracle.finish(self.net.now);
+        self.server.forget(&mut self.net);
+        self.clients.iter_mut().for_each(|client| client.rest(&mut self.net));
         match self.net.oracle.violation() {
             Some(violation) => Err(violation.clone()),
             None => Ok(self.report()),

@@ -61,12 +61,12 @@ fn every_call_of_a_fair_world_ends_ok() {
 
 #[test]
 fn hostile_worlds_break_no_promise() {
-    worlds(Kind::Hostile, 1_000);
+    worlds(Kind::Hostile, 3_000);
 }
 
 #[test]
 fn whatever_happened_nobody_is_stuck() {
-    worlds(Kind::Healing, 500);
+    worlds(Kind::Healing, 1_000);
 }
 
 /// Thirty per cent lost and twenty per cent duplicated, each way: ten thousand increments, sixty-four
