@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::clock::{Clock, Truth};
-use super::net::{Event, Net, Owner, SERVER};
+use super::net::{Event, Net, Owner};
 use super::oracle::Promise;
 use super::plan::Workload;
 use super::work::Request;
@@ -164,10 +164,10 @@ impl ClientHost {
     }
 
     /// Its socket was told that nobody listens.
-    pub(super) fn unreachable(&mut self, net: &mut Net) {
-        let event = Event::Unreachable { to: self.address };
+    pub(super) fn unreachable(&mut self, net: &mut Net, server: SocketAddr) {
+        let event = Event::Unreachable { to: self.address, server };
         if !self.sleeps(net, event) {
-            self.client.handle_refused(self.clock.read(net.now), SERVER);
+            self.client.handle_refused(self.clock.read(net.now), server);
             self.settle(net);
         }
     }
@@ -373,7 +373,7 @@ fn new_client(net: &mut Net, work: &Workload) -> Client {
         ..ClientConfig::default()
     };
     #[allow(unused_mut)]
-    let mut client = Client::new(config, vec![SERVER], net.dice.seed());
+    let mut client = Client::new(config, work.servers.clone(), net.dice.seed());
     #[cfg(test)]
     net.dropped.into_iter().for_each(|rule| client.set_rules(Rules::dropping(rule)));
     client

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::clock::{Clock, Truth};
 use super::net::{Event, Net, Owner};
-use super::server_host::ServerHost;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{Asked, Fate, Inquiry};
@@ -59,21 +58,15 @@ impl InquiryHost {
     }
 
     /// A datagram arrives.
-    pub(super) fn arrive(
-        &mut self,
-        net: &mut Net,
-        server: &ServerHost,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
+    pub(super) fn arrive(&mut self, net: &mut Net, from: SocketAddr, bytes: &[u8]) {
         if let Some(inquiry) = &mut self.inquiry {
             inquiry.handle_datagram(self.clock.read(net.now), from, bytes);
-            self.settle(net, server);
+            self.settle(net);
         }
     }
 
     /// Its timer has gone off.
-    pub(super) fn timer(&mut self, net: &mut Net, server: &ServerHost) {
+    pub(super) fn timer(&mut self, net: &mut Net) {
         if self.done || self.timer.is_none_or(|at| at > net.now) {
             return;
         }
@@ -93,10 +86,10 @@ impl InquiryHost {
         {
             inquiry.handle_timeout(now);
         }
-        self.settle(net, server);
+        self.settle(net);
     }
 
-    fn settle(&mut self, net: &mut Net, server: &ServerHost) {
+    fn settle(&mut self, net: &mut Net) {
         let now = self.clock.read(net.now);
         let Some(inquiry) = &mut self.inquiry else { return };
         self.out.clear();
@@ -108,7 +101,7 @@ impl InquiryHost {
         if let Some(fate) = inquiry.fate() {
             if !self.done {
                 self.done = true;
-                judge(net, server, self.token, &fate);
+                judge(net, self.token, &fate);
                 net.drop_address(self.address);
             }
             return;
@@ -124,8 +117,8 @@ impl InquiryHost {
 }
 
 /// Holds the answer against what really happened.
-fn judge(net: &mut Net, server: &ServerHost, token: CallToken, fate: &Fate) {
-    let Some(life) = server.life_of(token.epoch) else { return };
+fn judge(net: &mut Net, token: CallToken, fate: &Fate) {
+    let Some(life) = net.lives.get(&token.epoch).copied() else { return };
     let identity = (life, CallKey { session: token.session, call: token.call });
     match fate {
         Fate::Executed { status, body } => {

@@ -14,10 +14,18 @@ use super::plan::{Dice, Direction};
 use crate::core::Rule;
 use crate::core::client::CallHandle;
 use crate::core::fault::Fate;
-use crate::wire::{parse_from_client, parse_from_server};
+use crate::wire::{Epoch, parse_from_client, parse_from_server};
 
-/// Where the simulated server listens.
-pub(super) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5860);
+/// Where the simulated server listens, or the first of them.
+pub(super) const SERVER: SocketAddr = server_address(0);
+
+/// Where nobody ever listens.
+pub(super) const NOBODY: SocketAddr = server_address(8);
+
+/// Where a server listens.
+pub(super) const fn server_address(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1 + number)), 5860)
+}
 
 /// How often anything may happen at one instant before the world is held to stand still.
 const SPINS_MAX: u32 = 100_000;
@@ -25,8 +33,8 @@ const SPINS_MAX: u32 = 100_000;
 /// Who a datagram or a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
-    /// The server.
-    Server,
+    /// A server, by number.
+    Server(u8),
     /// A client, by number.
     Client(usize),
     /// An inquiry, by number.
@@ -49,6 +57,8 @@ pub(super) enum Event {
     Unreachable {
         /// The socket's address.
         to: SocketAddr,
+        /// Where nobody listens.
+        server: SocketAddr,
     },
     /// Somebody's timer.
     Timer(Owner),
@@ -56,6 +66,8 @@ pub(super) enum Event {
     Writable(Owner),
     /// A worker starts what it claimed.
     WorkerStarts {
+        /// The server.
+        server: u8,
         /// The life of the server that claimed it.
         life: u32,
         /// The server's number for the job.
@@ -63,20 +75,24 @@ pub(super) enum Event {
     },
     /// A handler ends.
     WorkerEnds {
+        /// The server.
+        server: u8,
         /// The life of the server that runs it.
         life: u32,
         /// The server's number for the job.
         job: u64,
     },
-    /// The server dies, or drains first.
-    ServerFalls,
-    /// The server dies, drained or not.
+    /// A server dies, or drains first.
+    ServerFalls(u8),
+    /// A server dies, drained or not.
     ServerDies {
+        /// The server.
+        server: u8,
         /// Which life ends.
         life: u32,
     },
-    /// The server is started again.
-    ServerRises,
+    /// A server is started again.
+    ServerRises(u8),
     /// A client makes its next call.
     Call(usize),
     /// A client cancels a call.
@@ -184,6 +200,8 @@ pub(super) struct Net {
     pub trace: bool,
     /// Counts.
     pub traffic: Traffic,
+    /// Which life of which server has which epoch.
+    pub lives: BTreeMap<Epoch, u32>,
     paths: Vec<(Direction, Direction)>,
     /// Who has which address, and behind which path.
     owners: BTreeMap<SocketAddr, (Owner, usize)>,
@@ -205,7 +223,8 @@ impl Net {
             trace: false,
             traffic: Traffic::default(),
             paths,
-            owners: BTreeMap::from([(SERVER, (Owner::Server, usize::MAX))]),
+            lives: BTreeMap::new(),
+            owners: BTreeMap::new(),
             addresses: 0,
             queue: BinaryHeap::new(),
             serial: 0,

@@ -3,8 +3,10 @@
 //! Rates are drawn anew for each world from wide ranges, often zero: a bug that needs no loss but
 //! much duplication is not found by a world with a little of everything.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::net::{NOBODY, server_address};
 use super::work::Method;
 use crate::core::fault::Faults;
 use crate::core::server::ServerConfig;
@@ -82,6 +84,8 @@ pub(super) struct Direction {
 /// What one client does.
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
+    /// The addresses of the name that it calls.
+    pub servers: Vec<SocketAddr>,
     /// Calls to make.
     pub calls: u32,
     /// Calls at a time.
@@ -140,9 +144,11 @@ pub(super) struct Fortune {
 pub(super) struct Plan {
     /// Its kind.
     pub kind: Kind,
-    /// The server's configuration.
+    /// How many servers there are.
+    pub servers: u8,
+    /// Each one's configuration.
     pub server: ServerConfig,
-    /// What befalls the server.
+    /// What befalls each.
     pub fortune: Fortune,
     /// Up and down, per client.
     pub paths: Vec<(Direction, Direction)>,
@@ -184,17 +190,32 @@ impl Plan {
             },
             Kind::Hostile => hostile_fortune(dice),
         };
+        let servers = if kind == Kind::Hostile && dice.chance(0.3) { 2 } else { 1 };
         let paths: Vec<_> = (0..clients).map(|_| path(dice, kind)).collect();
         let longest = server.longest_deadline;
         let calls = calls / clients;
-        let work =
-            paths.iter().map(|path| workload(dice, kind, rtt(path), longest, calls)).collect();
+        let work = paths.iter().map(|path| workload(dice, kind, rtt(path), longest, calls));
+        let mut work: Vec<_> = work.collect();
+        for work in &mut work {
+            work.servers = addresses(dice, kind, servers);
+        }
         let heals = match kind {
             Kind::Healing => Some(dice.log_range(Duration::from_secs(1), Duration::from_secs(900))),
             Kind::Fair | Kind::Hostile => None,
         };
         let errors_ppm = (0..=clients).map(|_| error_ppm(dice)).collect();
-        Self { kind, server, fortune, paths, work, heals, trace: false, dropped: None, errors_ppm }
+        Self {
+            kind,
+            servers,
+            server,
+            fortune,
+            paths,
+            work,
+            heals,
+            trace: false,
+            dropped: None,
+            errors_ppm,
+        }
     }
 }
 
@@ -233,6 +254,18 @@ fn direction(dice: &mut Dice, kind: Kind) -> Direction {
     let longest = Duration::from_secs(if kind == Kind::Healing { 2 } else { 3000 });
     let straggle_most = dice.log_range(Duration::from_secs(2), longest);
     Direction { faults, straggle, straggle_most }
+}
+
+/// The addresses of a name, of which the client takes the first that answers.
+fn addresses(dice: &mut Dice, kind: Kind, servers: u8) -> Vec<SocketAddr> {
+    let mut addresses: Vec<_> = (0..servers).map(server_address).collect();
+    if kind != Kind::Fair && dice.chance(0.1) {
+        addresses.push(NOBODY);
+    }
+    if dice.chance(0.5) {
+        addresses.reverse();
+    }
+    addresses
 }
 
 impl Direction {
@@ -275,6 +308,7 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
     let at_a_time = dice.pick(&[1, 1, 4, 16, 64]);
     match kind {
         Kind::Fair => Workload {
+            servers: Vec::new(),
             calls,
             at_a_time,
             think_most: Duration::from_secs(1000),
@@ -293,6 +327,7 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             max_waiting: 1000,
         },
         Kind::Hostile | Kind::Healing => Workload {
+            servers: Vec::new(),
             calls,
             at_a_time,
             think_most: dice.log_range(Duration::from_millis(1), Duration::from_secs(2000)),

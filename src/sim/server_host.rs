@@ -5,17 +5,21 @@
 //! handler's first instruction run, which is what the checker counts.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::amplification::Amplification;
 use super::clock::{Clock, Truth};
-use super::net::{Event, Net, Owner, SERVER};
+use super::net::{Event, Net, Owner, server_address};
 use super::oracle::{Identity, Promise};
 use super::plan::Fortune;
 use super::work::{Method, Request};
 use crate::core::server::{CallKey, End, Route, Server, ServerConfig};
 use crate::core::{Rule, Time};
-use crate::wire::{Code, Epoch, Reason, StatusBody};
+use crate::wire::{Code, Reason, StatusBody};
+
+/// More lives than any server of a world has.
+const LIVES_MAX: u32 = 1_000_000;
 
 /// A job that a worker has claimed.
 #[derive(Clone, Debug)]
@@ -41,13 +45,14 @@ struct Process {
 
 /// The machine.
 pub(super) struct ServerHost {
+    number: u8,
+    address: SocketAddr,
     clock: Clock,
     config: ServerConfig,
     fortune: Fortune,
     process: Option<Process>,
-    /// Lives so far; the running one's number.
+    /// The number of the life that runs, or ran last; no two servers have one in common.
     life: u32,
-    lives: BTreeMap<Epoch, u32>,
     jobs: u64,
     /// The socket takes nothing until then.
     blocked_until: Truth,
@@ -58,14 +63,23 @@ pub(super) struct ServerHost {
 
 impl ServerHost {
     /// A machine on which the server runs.
-    pub(super) fn new(net: &mut Net, config: ServerConfig, fortune: Fortune, clock: Clock) -> Self {
+    pub(super) fn new(
+        net: &mut Net,
+        number: u8,
+        config: ServerConfig,
+        fortune: Fortune,
+        clock: Clock,
+    ) -> Self {
+        let address = server_address(number);
+        net.give_address(address, Owner::Server(number), usize::MAX);
         let mut host = Self {
+            number,
+            address,
             clock,
             config,
             fortune,
             process: None,
-            life: 0,
-            lives: BTreeMap::new(),
+            life: u32::from(number) * LIVES_MAX,
             jobs: 0,
             blocked_until: Truth(0),
             stalled_until: Truth(0),
@@ -75,9 +89,8 @@ impl ServerHost {
         host
     }
 
-    /// Which life of the server has this epoch.
-    pub(super) fn life_of(&self, epoch: Epoch) -> Option<u32> {
-        self.lives.get(&epoch).copied()
+    fn owner(&self) -> Owner {
+        Owner::Server(self.number)
     }
 
     /// Starts a new life, and fixes when it falls.
@@ -95,10 +108,10 @@ impl ServerHost {
                 return net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
             }
         };
-        server.set_own_addresses(vec![SERVER]);
+        server.set_own_addresses(vec![self.address]);
         #[cfg(test)]
         net.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
-        self.lives.insert(server.epoch(), self.life);
+        net.lives.insert(server.epoch(), self.life);
         self.process = Some(Process {
             server,
             watch: Amplification::default(),
@@ -109,7 +122,7 @@ impl ServerHost {
         });
         if let Some(mean) = self.fortune.crash {
             let after = net.dice.log_range(mean / 10, mean * 3);
-            net.schedule(after, Event::ServerFalls);
+            net.schedule(after, Event::ServerFalls(self.number));
         }
     }
 
@@ -139,14 +152,14 @@ impl ServerHost {
             self.stalled_until = net.now + net.hand_over(self.fortune.down_most);
             if let Some(mean) = self.fortune.crash {
                 let after = net.dice.log_range(mean / 10, mean * 3);
-                net.schedule(after, Event::ServerFalls);
+                net.schedule(after, Event::ServerFalls(self.number));
             }
         } else if net.dice.chance(self.fortune.drain) {
             if let Some(process) = &mut self.process {
                 process.server.drain(now);
             }
             let after = net.dice.log_range(Duration::from_millis(1), Duration::from_secs(10));
-            net.schedule(after, Event::ServerDies { life });
+            net.schedule(after, Event::ServerDies { server: self.number, life });
             self.settle(net);
         } else {
             self.die(net, life);
@@ -157,26 +170,27 @@ impl ServerHost {
     pub(super) fn die(&mut self, net: &mut Net, life: u32) {
         if life == self.life && self.process.take().is_some() {
             let after = net.hand_over(self.fortune.down_most);
-            net.schedule(after, Event::ServerRises);
+            net.schedule(after, Event::ServerRises(self.number));
         }
     }
 
     /// A datagram arrives.
-    pub(super) fn arrive(&mut self, net: &mut Net, from: std::net::SocketAddr, bytes: Vec<u8>) {
+    pub(super) fn arrive(&mut self, net: &mut Net, from: SocketAddr, bytes: Vec<u8>) {
         if self.process.is_some() && net.now < self.stalled_until {
-            return net.schedule_at(self.stalled_until, Event::Arrive { from, to: SERVER, bytes });
+            return net
+                .schedule_at(self.stalled_until, Event::Arrive { from, to: self.address, bytes });
         }
         let now = self.clock.read(net.now);
         let Some(process) = &mut self.process else {
             if net.dice.chance(self.fortune.refused_hint) {
                 let after = net.hand_over(Duration::from_millis(50));
-                net.schedule(after, Event::Unreachable { to: from });
+                net.schedule(after, Event::Unreachable { to: from, server: self.address });
             }
             return;
         };
         process.received += 1;
         process.watch.received(from, process.server.clock(now), &bytes);
-        let route = Route { remote: from, local: Some(SERVER.ip()), socket: 0 };
+        let route = Route { remote: from, local: Some(self.address.ip()), socket: 0 };
         let start = process.server.handle_datagram(now, &route, &bytes);
         if let Some(start) = start {
             let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
@@ -200,7 +214,7 @@ impl ServerHost {
         process.timer = None;
         if net.now < self.stalled_until {
             process.timer = Some(self.stalled_until);
-            return net.schedule_at(self.stalled_until, Event::Timer(Owner::Server));
+            return net.schedule_at(self.stalled_until, Event::Timer(self.owner()));
         }
         let now = self.clock.read(net.now);
         if process.server.poll_timeout().is_some_and(|at| at <= now) {
@@ -227,7 +241,7 @@ impl ServerHost {
         }
         let identity: Identity = (life, work.key);
         work.run = net.oracle.started(net.now, identity, work.method, work.request.tag);
-        net.schedule(work.request.service, Event::WorkerEnds { life, job });
+        net.schedule(work.request.service, Event::WorkerEnds { server: self.number, life, job });
     }
 
     /// A handler ends.
@@ -262,7 +276,7 @@ impl ServerHost {
             let work = Work { key, method, request, expiry, cancelled: false, run: u64::MAX };
             process.jobs.insert(self.jobs, work);
             let after = net.hand_over(self.fortune.hand_over_most);
-            net.schedule(after, Event::WorkerStarts { life, job: self.jobs });
+            net.schedule(after, Event::WorkerStarts { server: self.number, life, job: self.jobs });
             process.server.recycle(job.body);
         }
         while let Some(event) = process.server.poll_event() {
@@ -274,7 +288,7 @@ impl ServerHost {
         if net.now >= self.blocked_until && net.dice.chance(self.fortune.blocked) {
             let span = net.dice.log_range(Duration::from_micros(50), Duration::from_secs(3));
             self.blocked_until = net.now + span;
-            net.schedule(span, Event::Writable(Owner::Server));
+            net.schedule(span, Event::Writable(self.owner()));
         }
         if net.now >= self.blocked_until {
             self.transmit(net);
@@ -285,7 +299,7 @@ impl ServerHost {
             let at = self.clock.when(local).max(net.now);
             if process.timer.is_none_or(|timer| at < timer) {
                 process.timer = Some(at);
-                net.schedule_at(at, Event::Timer(Owner::Server));
+                net.schedule_at(at, Event::Timer(self.owner()));
             }
         }
     }
@@ -310,7 +324,7 @@ impl ServerHost {
                     net.oracle.broken(Promise::NoAmplification, net.now, why);
                 }
                 if let Some(path) = net.path_of(to) {
-                    net.send(path, false, SERVER, to, datagram);
+                    net.send(path, false, self.address, to, datagram);
                 }
             }
             self.out.clear();

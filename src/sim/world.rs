@@ -77,7 +77,7 @@ impl std::error::Error for Failure {}
 /// A world.
 pub(super) struct World {
     net: Net,
-    server: ServerHost,
+    servers: Vec<ServerHost>,
     clients: Vec<ClientHost>,
     inquiries: Vec<InquiryHost>,
     /// All will become well, but not yet.
@@ -101,14 +101,24 @@ impl World {
         });
         let mut clock =
             || clocks.next().unwrap_or(Clock { start: Time::from_micros(5), error_ppm: 0 });
-        let server = ServerHost::new(&mut net, plan.server, plan.fortune, clock());
+        let server = clock();
+        let servers = (0..plan.servers)
+            .map(|n| ServerHost::new(&mut net, n, plan.server.clone(), plan.fortune, server))
+            .collect();
         let clients = plan
             .work
             .into_iter()
             .enumerate()
             .map(|(index, work)| ClientHost::new(&mut net, index, work, clock()))
             .collect();
-        Self { net, server, clients, inquiries: Vec::new(), heals: plan.heals.is_some(), events: 0 }
+        Self {
+            net,
+            servers,
+            clients,
+            inquiries: Vec::new(),
+            heals: plan.heals.is_some(),
+            events: 0,
+        }
     }
 
     /// Lets the world run until every call has ended, nothing is under way and nothing runs.
@@ -135,7 +145,7 @@ impl World {
             }
         }
         self.net.oracle.finish(self.net.now);
-        self.server.forget(&mut self.net);
+        self.servers.iter_mut().for_each(|server| server.forget(&mut self.net));
         self.clients.iter_mut().for_each(|client| client.rest(&mut self.net));
         match self.net.oracle.violation() {
             Some(violation) => Err(violation.clone()),
@@ -178,42 +188,51 @@ impl World {
             Event::Arrive { from, to, bytes } => {
                 net.traffic.arrived += 1;
                 match net.owner(to) {
-                    Some(Owner::Server) => self.server.arrive(net, from, bytes),
+                    Some(Owner::Server(n)) => {
+                        let server = self.servers.get_mut(usize::from(n));
+                        server.into_iter().for_each(|s| s.arrive(net, from, bytes.clone()));
+                    }
                     Some(Owner::Client(n)) => {
                         let client = self.clients.get_mut(n);
                         client.into_iter().for_each(|c| c.arrive(net, from, bytes.clone()));
                     }
                     Some(Owner::Inquiry(n)) => {
                         let inquiry = self.inquiries.get_mut(n);
-                        inquiry.into_iter().for_each(|i| i.arrive(net, &self.server, from, &bytes));
+                        inquiry.into_iter().for_each(|i| i.arrive(net, from, &bytes));
                     }
                     None => {}
                 }
             }
-            Event::Unreachable { to } => match net.owner(to) {
+            Event::Unreachable { to, server } => match net.owner(to) {
                 Some(Owner::Client(n)) => {
-                    self.clients.get_mut(n).into_iter().for_each(|c| c.unreachable(net));
+                    self.clients.get_mut(n).into_iter().for_each(|c| c.unreachable(net, server));
                 }
-                Some(Owner::Server | Owner::Inquiry(_)) | None => {}
+                Some(Owner::Server(_) | Owner::Inquiry(_)) | None => {}
             },
-            Event::Timer(Owner::Server) => self.server.timer(net),
+            Event::Timer(Owner::Server(n)) => self.server(n, ServerHost::timer),
             Event::Timer(Owner::Client(n)) => {
                 self.clients.get_mut(n).into_iter().for_each(|client| client.timer(net));
             }
             Event::Timer(Owner::Inquiry(n)) => {
                 let inquiry = self.inquiries.get_mut(n);
-                inquiry.into_iter().for_each(|inquiry| inquiry.timer(net, &self.server));
+                inquiry.into_iter().for_each(|inquiry| inquiry.timer(net));
             }
-            Event::Writable(Owner::Server) => self.server.writable(net),
+            Event::Writable(Owner::Server(n)) => self.server(n, ServerHost::writable),
             Event::Writable(Owner::Client(n)) => {
                 self.clients.get_mut(n).into_iter().for_each(|client| client.writable(net));
             }
             Event::Writable(Owner::Inquiry(_)) => {}
-            Event::WorkerStarts { life, job } => self.server.worker_starts(net, life, job),
-            Event::WorkerEnds { life, job } => self.server.worker_ends(net, life, job),
-            Event::ServerFalls => self.server.fall(net),
-            Event::ServerDies { life } => self.server.die(net, life),
-            Event::ServerRises => self.server.rise(net),
+            Event::WorkerStarts { server, life, job } => {
+                self.server(server, |server, net| server.worker_starts(net, life, job));
+            }
+            Event::WorkerEnds { server, life, job } => {
+                self.server(server, |server, net| server.worker_ends(net, life, job));
+            }
+            Event::ServerFalls(n) => self.server(n, ServerHost::fall),
+            Event::ServerDies { server, life } => {
+                self.server(server, |server, net| server.die(net, life));
+            }
+            Event::ServerRises(n) => self.server(n, ServerHost::rise),
             Event::Call(n) => self.clients.get_mut(n).into_iter().for_each(|c| c.call(net)),
             Event::Cancel { client, life, handle } => {
                 let client = self.clients.get_mut(client);
@@ -232,9 +251,16 @@ impl World {
                 self.heals = false;
                 net.heal();
                 net.oracle.fair_from = Some(net.now + HEALS_WITHIN);
-                self.server.heal(net);
+                self.servers.iter_mut().for_each(|server| server.heal(net));
                 self.clients.iter_mut().for_each(|client| client.heal(net));
             }
+        }
+    }
+
+    /// Lets something happen at a server.
+    fn server(&mut self, n: u8, act: impl FnOnce(&mut ServerHost, &mut Net)) {
+        if let Some(server) = self.servers.get_mut(usize::from(n)) {
+            act(server, &mut self.net);
         }
     }
 
