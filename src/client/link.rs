@@ -165,18 +165,18 @@ impl Link {
             .flatten()
             .fold(until, Time::min);
         let wait = if self.more { Duration::ZERO } else { wake.since(now) };
-        match self.poll.poll(&mut self.events, Some(wait)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
-            Err(error) => return Err(error),
+        let waited = self.poll.poll(&mut self.events, Some(wait));
+        if waited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return Ok(true);
         }
-        let interrupted = self.events.iter().any(|event| event.token() == WAKER);
+        // Even if there was no waiting, deadlines come.
+        let interrupted = waited.is_ok() && self.events.iter().any(|e| e.token() == WAKER);
         self.receive(machine);
         let now = self.now();
         self.run_path(machine, now);
         machine.handle_timeout(now);
         self.flush(machine);
-        Ok(interrupted)
+        waited.map(|()| interrupted)
     }
 
     /// What ends a wait early.

@@ -48,7 +48,9 @@ pub(crate) struct Socket {
     io: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
-    /// When the kernel last refused segmentation offload.
+    /// Most datagrams of one system call, while the kernel refuses none.
+    segments_max: usize,
+    /// When the kernel was last seen to refuse segmentation offload.
     segmentation_lost: Option<Instant>,
 }
 
@@ -95,7 +97,8 @@ impl Socket {
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         let io = mio::net::UdpSocket::from_std(socket.into());
         let local = io.local_addr()?;
-        Ok(Self { io, state, local, segmentation_lost: None })
+        let segments_max = state.max_gso_segments();
+        Ok(Self { io, state, local, segments_max, segmentation_lost: None })
     }
 
     /// The address that it is bound to.
@@ -127,7 +130,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// See [`SendError`]. Of a run, some may have left.
+    /// See [`SendError`]. Of a run that failed, some may have left; of one that would block, none.
     pub(crate) fn send(
         &mut self,
         remote: SocketAddr,
@@ -142,15 +145,15 @@ impl Socket {
         self.reprobe_segmentation();
         let most = self.state.max_gso_segments();
         if most > 1 {
-            for run in contents.chunks(size * most) {
-                match self.send_run(remote, local, run, Some(size)) {
+            for (number, run) in contents.chunks(size * most).enumerate() {
+                let result = match self.send_run(remote, local, run, Some(size)) {
                     // The kernel refuses segmentation: the same once more, one by one.
                     Err(SendError::Failed(_)) if self.state.max_gso_segments() == 1 => {
-                        self.segmentation_lost = Some(Instant::now());
-                        self.send_singly(remote, local, run, size)?;
+                        self.send_singly(remote, local, run, size)
                     }
-                    result => result.map_err(SendError::of_run)?,
-                }
+                    result => result,
+                };
+                result.map_err(|error| error.of_part(number))?;
             }
             return Ok(());
         }
@@ -164,8 +167,9 @@ impl Socket {
         contents: &[u8],
         size: usize,
     ) -> Result<(), SendError> {
-        for datagram in contents.chunks(size) {
-            self.send_run(remote, local, datagram, None).map_err(SendError::of_run)?;
+        for (number, datagram) in contents.chunks(size).enumerate() {
+            let result = self.send_run(remote, local, datagram, None);
+            result.map_err(|error| error.of_part(number))?;
         }
         Ok(())
     }
@@ -183,9 +187,15 @@ impl Socket {
     }
 
     /// One refusal turns segmentation offload off for good in `quinn-udp`; a passing cause (a
-    /// route without it, a memory shortage) should not.
+    /// route without it, a memory shortage) should not. Nor should the refusal of a lone datagram,
+    /// which any peer can bring about: what came to a broadcast address cannot be answered from
+    /// there.
     fn reprobe_segmentation(&mut self) {
-        if self.segmentation_lost.is_some_and(|lost| lost.elapsed() >= REPROBE) {
+        if self.state.max_gso_segments() == self.segments_max {
+            return;
+        }
+        let lost = *self.segmentation_lost.get_or_insert_with(Instant::now);
+        if lost.elapsed() >= REPROBE {
             if let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.io)) {
                 self.state = state;
             }
@@ -202,10 +212,11 @@ fn domain(address: SocketAddr) -> Domain {
 }
 
 impl SendError {
-    /// The error of a run of which earlier parts may have left. A part that would block is lost
-    /// like any datagram: its sender retransmits.
-    fn of_run(self) -> Self {
+    /// The error of a part of a run, of which the parts before it may have left. A later part that
+    /// would block is lost like any datagram: its sender retransmits.
+    fn of_part(self, number: usize) -> Self {
         match self {
+            error if number == 0 => error,
             SendError::Unsent(kind) | SendError::Failed(kind) => SendError::Failed(kind),
             SendError::WouldBlock => SendError::Failed(io::ErrorKind::WouldBlock),
         }
@@ -332,6 +343,39 @@ mod tests {
         let mut client = Socket::connect(server.local()).unwrap();
         client.send(server.local(), None, &[], None).unwrap();
         assert_eq!(receive_all(&server, 1), [Vec::<u8>::new()]);
+    }
+
+    #[test]
+    fn run_of_which_nothing_left_can_be_sent_again() {
+        let (blocked, unsent) =
+            (SendError::WouldBlock, SendError::Unsent(io::ErrorKind::PermissionDenied));
+        assert_eq!((blocked.of_part(0), unsent.of_part(0)), (blocked, unsent));
+        for error in [blocked, unsent] {
+            assert!(matches!(error.of_part(1), SendError::Failed(_)));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn segmentation_refused_to_a_lone_datagram_is_tried_again() {
+        let server = Socket::bind(ANY).unwrap();
+        let mut socket = Socket::bind(ANY).unwrap();
+        if socket.segments_max == 1 {
+            eprintln!("skipped: no segmentation offload here");
+            return;
+        }
+        // Whoever sends to a broadcast address makes the server answer from there.
+        let broadcast = Some(Ipv4Addr::BROADCAST.into());
+        assert!(socket.send(server.local(), broadcast, &[0; 48], None).is_err());
+        assert_eq!(socket.state.max_gso_segments(), 1);
+        socket.send(server.local(), None, &[0; 96], Some(48)).unwrap();
+        let lost = socket.segmentation_lost.expect("it was noticed");
+        if let Some(earlier) = lost.checked_sub(REPROBE) {
+            socket.segmentation_lost = Some(earlier);
+            socket.send(server.local(), None, &[0; 96], Some(48)).unwrap();
+            assert_eq!(socket.state.max_gso_segments(), socket.segments_max);
+        }
+        assert!(receive_all(&server, 2).len() >= 2);
     }
 
     #[test]

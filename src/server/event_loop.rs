@@ -34,6 +34,10 @@ const BATCHES_PER_TURN: usize = 4;
 /// time long gone.
 const HANDLERS_PER_READING: u32 = 16;
 
+/// How long a transmit that a socket had no room for waits before it is tried unasked: the kernel
+/// tells when a full buffer has room again, and of no other reason that passes.
+const BLOCKED_RETRY: Duration = Duration::from_millis(10);
+
 /// How long a draining server still answers duplicates after the last one: a client whose reply
 /// was lost comes for it within an RTO, which is a second when it knows nothing better.
 const LINGER: Duration = Duration::from_secs(1);
@@ -69,6 +73,9 @@ pub(super) struct EventLoop {
 struct Listener {
     socket: Socket,
     readable: bool,
+    /// It tells when it has room, too: asked only while a transmit waits for that, because it
+    /// would wake the loop for every datagram that has left.
+    tells_room: bool,
 }
 
 /// What is being sent.
@@ -105,8 +112,7 @@ impl EventLoop {
             let mut socket = Socket::bind(*address).map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
             })?;
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut socket, Token(sockets.len()), interest)?;
+            poll.registry().register(&mut socket, Token(sockets.len()), Interest::READABLE)?;
             let (granted, asked) = socket.receive_buffer();
             if granted < asked {
                 log::info!(
@@ -115,7 +121,7 @@ impl EventLoop {
                     socket.local()
                 );
             }
-            sockets.push(Listener { socket, readable: true });
+            sockets.push(Listener { socket, readable: true, tells_room: false });
         }
         core.set_own_addresses(sockets.iter().map(|l| l.socket.local()).collect());
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -171,7 +177,9 @@ impl EventLoop {
         let now = self.clock.now();
         // What is readable is left where it is while answers cannot be sent.
         let busy = self.outbox.blocked.is_none() && self.sockets.iter().any(|l| l.readable);
-        let due = [self.core.poll_timeout(), self.drain.as_ref().map(|drain| drain.next())];
+        let blocked = self.outbox.blocked.is_some().then(|| now + BLOCKED_RETRY);
+        let draining = self.drain.as_ref().map(Drain::next);
+        let due = [self.core.poll_timeout(), draining, blocked];
         let timeout = match due.into_iter().flatten().min() {
             _ if busy => Some(Duration::ZERO),
             Some(due) => Some(due.since(now)),
@@ -298,7 +306,18 @@ impl EventLoop {
             let Some(Transmit { route, segment_size, .. }) = self.outbox.blocked else { return };
             let Some(listener) = self.sockets.get_mut(route.socket) else { return };
             let socket = &mut listener.socket;
-            match socket.send(route.remote, route.local, &self.outbox.bytes, segment_size) {
+            let result = socket.send(route.remote, route.local, &self.outbox.bytes, segment_size);
+            let blocked = result == Err(SendError::WouldBlock);
+            if blocked != listener.tells_room {
+                listener.tells_room = blocked;
+                let token = Token(route.socket);
+                let writable = blocked.then_some(Interest::WRITABLE);
+                let interest = writable.map_or(Interest::READABLE, |w| w | Interest::READABLE);
+                if let Err(error) = self.poll.registry().reregister(socket, token, interest) {
+                    log::warn!("{}: waiting for room: {error}", socket.local());
+                }
+            }
+            match result {
                 Ok(()) => {}
                 Err(SendError::WouldBlock) => {
                     // Replies stay in their slots meanwhile, and nothing more is received.

@@ -4,6 +4,7 @@
 //! force: a handler that does not look runs to its end.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +46,8 @@ impl CancelToken {
         self.0.as_ref().is_some_and(|state| state.cancelled.load(Ordering::Acquire))
     }
 
-    /// Sets the token; the second time nothing happens. Listeners run on this thread.
+    /// Sets the token; the second time nothing happens. Listeners run on this thread; one that
+    /// panics ends neither it nor the others.
     pub fn cancel(&self) {
         let Some(state) = &self.0 else { return };
         let listeners = {
@@ -55,7 +57,9 @@ impl CancelToken {
         };
         state.set.notify_all();
         for listener in listeners {
-            listener();
+            if catch_unwind(AssertUnwindSafe(listener)).is_err() {
+                log::error!("what was to run when a call was cancelled has panicked");
+            }
         }
     }
 
@@ -126,6 +130,16 @@ mod tests {
         token.cancel();
         token.on_cancel(move || tx.send("after").unwrap());
         assert_eq!(rx.iter().collect::<Vec<_>>(), ["before", "after"]);
+    }
+
+    #[test]
+    fn listener_that_panics_stops_nobody() {
+        let token = CancelToken::new();
+        let (tx, rx) = mpsc::channel();
+        token.on_cancel(|| std::panic::resume_unwind(Box::new(())));
+        token.on_cancel(move || tx.send(()).unwrap());
+        token.cancel();
+        assert_eq!(rx.recv(), Ok(()));
     }
 
     #[test]

@@ -341,7 +341,12 @@ impl ClientHost {
 }
 
 fn new_client(net: &mut Net, work: &Workload) -> Client {
-    let config = ClientConfig { retry: work.retry, ..ClientConfig::default() };
+    let config = ClientConfig {
+        retry: work.retry,
+        wait_for_server: work.wait,
+        max_waiting: work.max_waiting,
+        ..ClientConfig::default()
+    };
     #[allow(unused_mut)]
     let mut client = Client::new(config, vec![SERVER], net.dice.seed());
     #[cfg(test)]

@@ -110,6 +110,10 @@ pub(super) struct Workload {
     pub misfortune: Option<Duration>,
     /// Whether it issues again by itself.
     pub retry: bool,
+    /// Whether it waits for a server that is not there.
+    pub wait: bool,
+    /// Calls that may wait to be sent.
+    pub max_waiting: usize,
 }
 
 /// What befalls the server.
@@ -285,6 +289,8 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             close: dice.chance(0.5),
             misfortune: None,
             retry: true,
+            wait: false,
+            max_waiting: 1000,
         },
         Kind::Hostile | Kind::Healing => Workload {
             calls,
@@ -303,6 +309,11 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
                 .chance(0.6)
                 .then(|| dice.log_range(Duration::from_secs(1), Duration::from_secs(300))),
             retry: dice.chance(0.8),
+            wait: dice.chance(0.3),
+            max_waiting: match kind {
+                Kind::Hostile => dice.pick(&[1, 10, 1000, 1000, 1000]),
+                Kind::Fair | Kind::Healing => 1000,
+            },
         },
     }
 }
@@ -342,6 +353,15 @@ fn hostile_server(dice: &mut Dice) -> ServerConfig {
     };
     if dice.chance(0.3) {
         config.max_sessions = dice.pick(&[1, 2, 3, 5]);
+    }
+    if dice.chance(0.3) {
+        config.max_sessions_per_source = dice.pick(&[1, 2, 5]);
+    }
+    if dice.chance(0.3) {
+        config.max_tombstones = dice.pick(&[0, 1, 5]);
+    }
+    if dice.chance(0.2) {
+        config.max_answers = dice.pick(&[1, 2, 8]);
     }
     if dice.chance(0.3) {
         config.max_queued = dice.pick(&[1, 2, 8]);

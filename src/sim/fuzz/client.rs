@@ -11,8 +11,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::input::Input;
+#[cfg(test)]
+use crate::core::Rules;
 use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall};
-use crate::core::{Outcome, Seed, Time};
+use crate::core::{Outcome, Rule, Seed, Time};
 use crate::sim::net::SERVER;
 use crate::wire::{
     Birth, CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits,
@@ -32,8 +34,16 @@ const SLACK: Duration = Duration::from_millis(1);
 ///
 /// If a promise is broken.
 pub fn client(data: &[u8]) {
+    client_without(None, data);
+}
+
+/// The same with a client that does not keep one of the rules, where tests drop one.
+pub(in crate::sim) fn client_without(dropped: Option<Rule>, data: &[u8]) {
     let mut input = Input::new(data);
     let mut probe = Probe::new(&mut input);
+    #[cfg(test)]
+    dropped.into_iter().for_each(|rule| probe.client.set_rules(Rules::dropping(rule)));
+    let _ = dropped;
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
             break;
@@ -73,6 +83,7 @@ struct Session {
     /// The latest of the server's clock as heard, and when.
     clock: (u64, Time),
     closed: bool,
+    token_given: bool,
 }
 
 struct Probe {
@@ -125,7 +136,11 @@ impl Probe {
             }
             5 => {
                 if let Some(handle) = self.tags.get(input.below(self.tags.len())) {
-                    let _ = self.client.token(*handle);
+                    if let Some(token) = self.client.token(*handle)
+                        && let Some(session) = self.sessions.get_mut(&token.session)
+                    {
+                        session.token_given = true;
+                    }
                 }
             }
             6 => {
@@ -206,7 +221,10 @@ impl Probe {
         Datagram { attempt: 1, message }.emit(&mut bytes);
         self.offered.push((session, nonce, bytes.clone()));
         let clock = (clock, self.now);
-        self.sessions.insert(session, Session { epoch, minted, lease_us, clock, closed: false });
+        self.sessions.insert(
+            session,
+            Session { epoch, minted, lease_us, clock, closed: false, token_given: false },
+        );
         self.receive(SERVER, bytes);
     }
 
@@ -381,12 +399,25 @@ impl Probe {
             | FromClient::Ping { session, call, .. } => self.sent.push((session, call, attempt)),
             FromClient::Close { session, .. } => {
                 self.sent.push((session, CallId(0), attempt));
+                self.closing(session);
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.closed = true;
                 }
             }
             FromClient::Ack { .. } => {}
         }
+    }
+
+    /// CLOSE goes out only when the outcome of every call of the session is known, and nobody may
+    /// ask later.
+    fn closing(&self, session: SessionId) {
+        let of_session = self.issues.iter().filter(|((of, _), _)| *of == session);
+        for (identity, issue) in of_session {
+            let answered = !issue.answers.is_empty() || issue.reply_gone;
+            assert!(answered || issue.proved || issue.sent == 0, "{identity:?} is closed");
+        }
+        let given = self.sessions.get(&session).is_some_and(|session| session.token_given);
+        assert!(!given, "{session:?} is closed, and a token of it was given out");
     }
 
     fn requested(&mut self, identity: Identity, tag: u8, expiry: u64, unsent: bool) {

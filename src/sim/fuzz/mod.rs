@@ -10,5 +10,9 @@ mod input;
 mod server;
 
 pub use client::client;
+#[cfg(test)]
+pub(in crate::sim) use client::client_without;
 pub use decoder::decoder;
 pub use server::server;
+#[cfg(test)]
+pub(in crate::sim) use server::server_without;

@@ -13,7 +13,7 @@ use super::input::Input;
 use crate::core::server::{
     CallKey, End, Event, Execution, Job, MethodSpec, Route, Server, ServerConfig,
 };
-use crate::core::{Seed, Time};
+use crate::core::{Rule, Seed, Time};
 use crate::sim::amplification::Amplification;
 use crate::wire::{
     Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, MethodId, PathProof, Proofs,
@@ -36,14 +36,28 @@ const ADDRESSES: [&str; 6] = [
     "10.0.0.1:5860",
 ];
 
+/// The place of the server's own address in [`ADDRESSES`].
+const OWN: usize = 5;
+
+/// What most requests say.
+const BODY: [u8; 8] = *b"request.";
+
 /// Runs a server through the script `data`.
 ///
 /// # Panics
 ///
 /// If a promise is broken.
 pub fn server(data: &[u8]) {
+    server_without(None, data);
+}
+
+/// The same with a server that does not keep one of the rules, where tests drop one.
+pub(in crate::sim) fn server_without(dropped: Option<Rule>, data: &[u8]) {
     let mut input = Input::new(data);
     let mut probe = Probe::new(&mut input);
+    #[cfg(test)]
+    dropped.into_iter().for_each(|rule| probe.server.drop_rule(rule));
+    let _ = dropped;
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
             break;
@@ -99,7 +113,7 @@ impl Probe {
             Ok(server) => server,
             Err(error) => panic!("{error}"),
         };
-        server.set_own_addresses(vec![address_at(5)]);
+        server.set_own_addresses(vec![address_at(OWN)]);
         Self {
             server,
             config,
@@ -151,23 +165,27 @@ impl Probe {
         self.settle();
     }
 
-    /// A datagram that a client might send, with identities and proofs seen so far.
+    /// A datagram that a client might send, with identities and proofs seen so far. Most bytes lead
+    /// to something sensible: right proofs, one of a few calls, the same request for the same call.
     fn compose(&self, input: &mut Input<'_>) -> (SocketAddr, Vec<u8>) {
         let from = address(input);
-        let choice = input.byte();
-        let birth = self.births.get(input.below(self.births.len()));
+        let (kind, odd) = (input.byte(), input.byte().saturating_sub(199));
+        let birth = self.births.get(input.below(self.births.len().min(64)));
         let session = birth.map_or(SessionId(input.number()), |(session, _)| *session);
         let path = self
             .paths
             .iter()
             .rev()
-            .find(|(to, of, _)| *of == session && (*to == from || choice & 0x20 != 0));
+            .find(|(to, of, _)| *of == session && (*to == from || odd & 4 != 0));
         let proofs = Proofs {
-            birth: birth.filter(|_| choice & 0x40 == 0).map(|(_, birth)| *birth),
-            path: path.filter(|_| choice & 0x80 == 0).map(|(_, _, path)| *path),
+            birth: birth.filter(|_| odd & 1 == 0).map(|(_, birth)| *birth),
+            path: path.filter(|_| odd & 2 == 0).map(|(_, _, path)| *path),
         };
-        let call = CallId(input.number());
-        let message = match choice % 16 {
+        let call = CallId(match input.byte() {
+            few @ 0..=239 => 4 + u64::from(few % 16),
+            _ => input.number(),
+        });
+        let message = match kind % 16 {
             0 => FromClient::Hello {
                 session,
                 nonce: input.number().into(),
@@ -176,25 +194,29 @@ impl Probe {
                 length: 128 + input.below(40) * 27,
             },
             1 => FromClient::Ack { session, call, hold_us: 0, credit: 0, cell: 1, proofs },
-            2 => FromClient::Fence { session, call, proofs },
-            3 => FromClient::Status { session, call, proofs },
-            4 => FromClient::Ping { session, call: CallId(call.0 % 4), proofs },
-            5 => FromClient::Close { session, proofs },
-            _ => FromClient::Request {
-                session,
-                call,
-                expiry: self
-                    .server
-                    .clock(self.now)
-                    .saturating_add(input.number().saturating_mul(1000)),
-                method: MethodId::of(METHODS[input.below(METHODS.len())]),
-                flags: if choice & 0x10 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
-                cell: u32::from(choice & 0x10 != 0),
-                proofs,
-                unknown_critical: false,
-                options: &[],
-                body: input.bytes(600),
-            },
+            2 | 3 => FromClient::Fence { session, call, proofs },
+            4 => FromClient::Status { session, call, proofs },
+            5 => FromClient::Ping { session, call: CallId(call.0 % 4), proofs },
+            6 if input.byte() < 128 => FromClient::Close { session, proofs },
+            _ => {
+                let millis = [50_000, 9_000, 300, 20][usize::from(kind / 64)];
+                let plain = odd & 8 == 0;
+                FromClient::Request {
+                    session,
+                    call,
+                    expiry: match plain {
+                        true => self.server.clock(self.now) + millis * 1000,
+                        false => input.number().saturating_mul(1000),
+                    },
+                    method: MethodId::of(METHODS[place_of(call.0 / 4)]),
+                    flags: if plain { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
+                    cell: u32::from(odd & 16 != 0),
+                    proofs,
+                    unknown_critical: false,
+                    options: &[],
+                    body: if plain { &BODY } else { input.bytes(600) },
+                }
+            }
         };
         let mut bytes = Vec::new();
         Datagram { attempt: input.byte(), message }.emit(&mut bytes);
@@ -204,7 +226,7 @@ impl Probe {
     fn receive(&mut self, from: SocketAddr, bytes: Vec<u8>) {
         self.received += 1;
         self.watch.received(from, self.server.clock(self.now), &bytes);
-        let own = address_at(5);
+        let own = address_at(OWN);
         let route = Route { remote: from, local: Some(own.ip()), socket: 0 };
         if let Some(start) = self.server.handle_datagram(self.now, &route, &bytes) {
             let (key, expiry, method) = (start.key, start.expiry, start.method);
@@ -292,7 +314,7 @@ impl Probe {
 
     fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
         assert_ne!(to.port(), 0, "sent to port 0");
-        assert_ne!(to, address_at(5), "sent to itself");
+        assert_ne!(to, address_at(OWN), "sent to itself");
         if let Err(why) = self.watch.sent(to, datagram) {
             panic!("{why}");
         }
@@ -335,6 +357,11 @@ impl Probe {
         self.time_out();
         self.settle();
     }
+}
+
+/// Which method a call is of: mostly one that exists.
+fn place_of(number: u64) -> usize {
+    usize::try_from(number % 9).unwrap_or(0) % METHODS.len()
 }
 
 fn address_at(place: usize) -> SocketAddr {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::core::{Prf, Seed};
+use super::ALL_RULES;
+use crate::core::{Prf, Rule, Seed};
 use crate::sim::fuzz;
 
 /// Runs a target over every file of its corpus.
@@ -20,18 +21,22 @@ fn replay(name: &str, target: fn(&[u8])) {
     assert!(files > 0, "{} is empty", folder.display());
 }
 
-/// Runs a target over scripts of random bytes, biased to small numbers, which mean more.
+/// A script of random bytes, biased to small numbers, which mean more.
+fn script(seed: u64) -> Vec<u8> {
+    let mut dice = Prf::new(&Seed::from_number(seed), "script");
+    let length = dice.below(1500);
+    let shift = dice.below(5);
+    let mut byte = || {
+        let byte = (dice.next_u64() & 0xff) as u8;
+        if dice.below(5) < shift { byte >> dice.below(8) } else { byte }
+    };
+    (0..length).map(|_| byte()).collect()
+}
+
+/// Runs a target over random scripts.
 fn random(target: fn(&[u8]), scripts: u64) {
     for seed in 0..scripts {
-        let mut dice = Prf::new(&Seed::from_number(seed), "script");
-        let length = dice.below(1500);
-        let shift = dice.below(5);
-        let script: Vec<u8> = (0..length)
-            .map(|_| {
-                let byte = (dice.next_u64() & 0xff) as u8;
-                if dice.below(5) < shift { byte >> dice.below(8) } else { byte }
-            })
-            .collect();
+        let script = script(seed);
         let result = std::panic::catch_unwind(|| target(&script));
         if result.is_err() {
             let file = std::env::temp_dir().join(format!("udp-rpc-script-{seed}"));
@@ -69,4 +74,23 @@ fn server_holds_on_random_scripts() {
 #[test]
 fn client_holds_on_random_scripts() {
     random(fuzz::client, 3_000);
+}
+
+/// How many random scripts notice that a rule is dropped, for each rule.
+#[test]
+#[ignore = "a measure of the fuzz targets' strength, for those who change them"]
+fn scripts_notice_dropped_rules() {
+    std::panic::set_hook(Box::new(|_| {}));
+    for rule in ALL_RULES {
+        let notices = |target: fn(Option<Rule>, &[u8])| {
+            (0..3_000)
+                .filter(|seed| {
+                    let script = script(*seed);
+                    std::panic::catch_unwind(|| target(Some(rule), &script)).is_err()
+                })
+                .count()
+        };
+        let (server, client) = (notices(fuzz::server_without), notices(fuzz::client_without));
+        println!("{rule:?}: server {server}, client {client}");
+    }
 }

@@ -2,5 +2,32 @@
 
 mod controls;
 mod corpus;
+mod hostile;
+mod properties;
 mod stage;
 mod worlds;
+
+use crate::core::Rule;
+
+/// Every rule, for tests that drop one after the other.
+const ALL_RULES: [Rule; 19] = [
+    Rule::RefusalRecorded,
+    Rule::NoImplicitSessions,
+    Rule::BirthDies,
+    Rule::OnlyBirthCreates,
+    Rule::HelloAckMints,
+    Rule::ProofsUntilAnswered,
+    Rule::UnknownProvesAfterBirth,
+    Rule::UnknownProvesWithinLease,
+    Rule::UnknownProvesWhileOpen,
+    Rule::ReissueOnlyProved,
+    Rule::SmallerIsStale,
+    Rule::NothingEvicted,
+    Rule::FenceRecorded,
+    Rule::OneClaim,
+    Rule::CompletionNamesCall,
+    Rule::NoRoomIsNoRefusal,
+    Rule::ExpiryAtStart,
+    Rule::OneProcess,
+    Rule::TokenKeepsOpen,
+];

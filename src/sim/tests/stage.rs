@@ -16,7 +16,10 @@ use crate::sim::clock::{Clock, Truth};
 use crate::sim::net::SERVER;
 use crate::sim::oracle::{Oracle, Promise, Violation};
 use crate::sim::work::{Method, Request};
-use crate::wire::{CallId, Code, Kind, Reason, SessionId, StatusBody, parse_from_client};
+use crate::wire::{
+    CallId, Code, FromServer, Kind, Reason, SessionId, StatusBody, parse_from_client,
+    parse_from_server,
+};
 
 /// The stage's clock is right.
 const CLOCK: Clock = Clock { start: Time::ZERO, error_ppm: 0 };
@@ -47,6 +50,13 @@ pub(super) struct Actor {
     calls: BTreeMap<CallHandle, u64>,
 }
 
+/// Another process that has asked about a call.
+pub(super) struct Asking {
+    inquiry: Inquiry,
+    address: SocketAddr,
+    token: CallToken,
+}
+
 /// The stage.
 pub(super) struct Stage {
     pub(super) now: Time,
@@ -62,6 +72,10 @@ pub(super) struct Stage {
     begun: Vec<(CallKey, Method, u64)>,
     watch: Amplification,
     life: u32,
+    /// When the server began.
+    risen: Time,
+    /// Its socket takes nothing.
+    blocked: bool,
     addresses: u16,
     names: BTreeMap<(u32, SessionId, CallId), u64>,
     requests: Vec<(Method, Request)>,
@@ -90,6 +104,8 @@ impl Stage {
             begun: Vec::new(),
             watch: Amplification::default(),
             life: 0,
+            risen: Time::ZERO,
+            blocked: false,
             addresses: 0,
             names: BTreeMap::new(),
             requests: Vec::new(),
@@ -144,6 +160,7 @@ impl Stage {
     /// A new life of the server.
     pub(super) fn rise(&mut self) {
         self.life += 1;
+        self.risen = self.now;
         let seed = Seed::from_number(u64::from(self.life));
         let server = Server::new(self.config.clone(), Method::specs(), seed, self.now);
         let mut server = server.expect("the test's own configuration");
@@ -270,6 +287,9 @@ impl Stage {
     fn settle_server(&mut self) {
         let now = self.now;
         let Some(server) = &mut self.server else { return };
+        if self.blocked {
+            return;
+        }
         let mut out = Vec::new();
         while let Some(transmit) = server.poll_transmit(now, &mut out) {
             let to = transmit.route.remote;
@@ -306,7 +326,7 @@ impl Stage {
             println!("{n:3} {} {} {}×", held.from, held.to, held.deliveries);
             if let Ok(parsed) = parse_from_client(&held.bytes) {
                 println!("    {parsed:?}");
-            } else if let Ok(parsed) = crate::wire::parse_from_server(&held.bytes) {
+            } else if let Ok(parsed) = parse_from_server(&held.bytes) {
                 println!("    {parsed:?}");
             }
         }
@@ -335,7 +355,8 @@ impl Stage {
         self.sent.iter_mut().for_each(|held| held.deliveries += 1);
     }
 
-    fn serve(&mut self, from: SocketAddr, bytes: &[u8]) {
+    /// The server gets a datagram.
+    pub(super) fn serve(&mut self, from: SocketAddr, bytes: &[u8]) {
         let now = self.now;
         let Some(server) = &mut self.server else { return };
         self.watch.received(from, server.clock(now), bytes);
@@ -346,7 +367,9 @@ impl Stage {
             self.end(key, Method::SERVED[method], run);
         }
         self.settle_server();
-        self.watch.turn_over();
+        if !self.blocked {
+            self.watch.turn_over();
+        }
     }
 
     /// A handler's first instruction.
@@ -498,39 +521,58 @@ impl Stage {
         self.now = self.now + span;
     }
 
-    /// Another process asks with a token, over a good network of its own, for up to a second.
-    pub(super) fn inquire(&mut self, token: CallToken, asked: Asked) -> Fate {
+    /// When the last HELLO_ACK minted its session, rounded down to a second of the server's clock.
+    pub(super) fn minted(&self) -> Time {
+        let offer = &self.sent[self.newest(Kind::HelloAck)].bytes;
+        match parse_from_server(offer).expect("a core sent it").message {
+            FromServer::HelloAck { ack, .. } => {
+                self.risen + Duration::from_secs(ack.birth.minted.into())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The server's socket takes nothing, or takes all that waits.
+    pub(super) fn block_server(&mut self, blocked: bool) {
+        self.blocked = blocked;
+        self.settle_server();
+    }
+
+    /// Another process asks with a token; what it sends arrives at once.
+    pub(super) fn ask(&mut self, token: CallToken, asked: Asked) -> Asking {
         let address = self.new_address();
         let deadline = self.now + Duration::from_secs(1);
         let seed = Seed::from_number(u64::from(self.addresses));
         let mut inquiry = Inquiry::new(self.now, token, asked, deadline, seed);
         inquiry.set_rules(self.rules);
+        self.send_inquiry(&mut inquiry, address);
+        Asking { inquiry, address, token }
+    }
+
+    fn send_inquiry(&mut self, inquiry: &mut Inquiry, address: SocketAddr) {
         let mut out = Vec::new();
-        let fate = loop {
+        while inquiry.poll_transmit(self.now, &mut out).is_some() {
+            self.serve(address, &out);
             out.clear();
-            while inquiry.poll_transmit(self.now, &mut out).is_some() {
-                let asked = std::mem::take(&mut out);
-                self.serve(address, &asked);
-                let answers: Vec<_> = self
-                    .sent
-                    .iter_mut()
-                    .filter(|held| held.to == address)
-                    .filter(|held| held.deliveries == 0)
-                    .map(|held| {
-                        held.deliveries += 1;
-                        held.bytes.clone()
-                    })
-                    .collect();
-                for answer in answers {
-                    inquiry.handle_datagram(self.now, SERVER, &answer);
-                }
-            }
-            if let Some(fate) = inquiry.fate() {
+        }
+    }
+
+    /// The answer to what was asked, over a good network, after at most a second.
+    pub(super) fn answer(&mut self, asking: Asking) -> Fate {
+        let Asking { mut inquiry, address, token } = asking;
+        let fate = loop {
+            let next = self.sent.iter_mut().find(|held| held.to == address && held.deliveries == 0);
+            if let Some(held) = next {
+                held.deliveries += 1;
+                inquiry.handle_datagram(self.now, SERVER, &held.bytes);
+            } else if let Some(fate) = inquiry.fate() {
                 break fate;
+            } else {
+                let next = inquiry.poll_timeout().expect("it has a deadline");
+                self.now = self.now.max(next);
+                inquiry.handle_timeout(self.now);
             }
-            let next = inquiry.poll_timeout().expect("it has a deadline");
-            self.now = self.now.max(next);
-            inquiry.handle_timeout(self.now);
+            self.send_inquiry(&mut inquiry, address);
         };
         let identity = (self.life, CallKey { session: token.session, call: token.call });
         match &fate {
@@ -542,6 +584,12 @@ impl Stage {
             _ => {}
         }
         fate
+    }
+
+    /// Another process asks with a token and gets its answer, over a good network of its own.
+    pub(super) fn inquire(&mut self, token: CallToken, asked: Asked) -> Fate {
+        let asking = self.ask(token, asked);
+        self.answer(asking)
     }
 
     /// The first promise broken so far, or at the end of the world.

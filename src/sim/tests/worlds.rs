@@ -3,8 +3,12 @@
 //! `UDP_RPC_SEED=7` runs the worlds of seed 7 alone; `UDP_RPC_SEEDS=100000` runs so many seeds of each
 //! kind from `UDP_RPC_SEED` (or 0) on.
 
-use crate::core::Rule;
-use crate::sim::plan::{Kind, Plan};
+use std::time::Duration;
+
+use super::ALL_RULES;
+use crate::core::fault::Faults;
+use crate::sim::plan::{Direction, Kind, Plan, Workload};
+use crate::sim::work::Method;
 use crate::sim::world::World;
 use crate::sim::{Failure, Report, run};
 
@@ -61,38 +65,42 @@ fn hostile_worlds_break_no_promise() {
     worlds(Kind::Hostile, 1_000);
 }
 
-const ALL: [Rule; 19] = [
-    Rule::RefusalRecorded,
-    Rule::NoImplicitSessions,
-    Rule::BirthDies,
-    Rule::OnlyBirthCreates,
-    Rule::HelloAckMints,
-    Rule::ProofsUntilAnswered,
-    Rule::UnknownProvesAfterBirth,
-    Rule::UnknownProvesWithinLease,
-    Rule::UnknownProvesWhileOpen,
-    Rule::ReissueOnlyProved,
-    Rule::SmallerIsStale,
-    Rule::NothingEvicted,
-    Rule::FenceRecorded,
-    Rule::OneClaim,
-    Rule::CompletionNamesCall,
-    Rule::NoRoomIsNoRefusal,
-    Rule::ExpiryAtStart,
-    Rule::OneProcess,
-    Rule::TokenKeepsOpen,
-];
-
 #[test]
 fn whatever_happened_nobody_is_stuck() {
     worlds(Kind::Healing, 500);
+}
+
+/// Thirty per cent lost and twenty per cent duplicated, each way: ten thousand increments, sixty-four
+/// at a time, with a minute for each.
+#[test]
+fn ten_thousand_increments_through_a_bad_network_are_ten_thousand() {
+    for seed in 0..3 {
+        let drawn = Plan::draw(seed, Kind::Fair, 10_000);
+        let delay = Duration::from_millis([1, 20, 100][seed as usize]);
+        let faults = Faults { loss: 0.3, duplicate: 0.2, delay, jitter: delay, ..Faults::NONE };
+        let direction = Direction { faults, straggle: 0.0, straggle_most: Duration::ZERO };
+        let work = Workload {
+            calls: 10_000,
+            at_a_time: 64,
+            think: 0.0,
+            timeout: (Duration::from_secs(60), Duration::from_secs(60)),
+            methods: vec![Method::Count],
+            ..drawn.work[0].clone()
+        };
+        let paths = vec![(direction, direction)];
+        let errors_ppm = vec![300, -300];
+        let plan = Plan { paths, work: vec![work], errors_ppm, ..drawn };
+        let report = World::new(seed, plan).run().unwrap_or_else(|violation| panic!("{violation}"));
+        assert_eq!((report.ends.ok, report.runs), (10_000, 10_000), "{report:?}");
+        println!("{delay:?}: {} datagrams, {} s", report.traffic.sent, report.span_us / 1_000_000);
+    }
 }
 
 /// How many of the worlds notice that a rule is dropped, for each rule.
 #[test]
 #[ignore = "a measure of the simulator's strength, for those who change it"]
 fn chance_alone_notices_dropped_rules() {
-    for rule in ALL {
+    for rule in ALL_RULES {
         let mut noticed = Vec::new();
         for seed in 0..number("UDP_RPC_SEEDS").unwrap_or(300) {
             let mut plan = Plan::draw(seed, Kind::Hostile, CALLS);
