@@ -5,7 +5,7 @@
 //! It knows nothing of sockets or of what the datagrams say. The same [`Seed`] and the same pushes
 //! give the same faults, whatever the machine.
 //!
-//! [`Faults::roll`] decides what becomes of one item. [`FaultyPath`] decides and keeps the items
+//! `Faults::roll` decides what becomes of one item. [`FaultyPath`] decides and keeps the items
 //! until they are due; it never reads a clock.
 
 use std::collections::BTreeMap;

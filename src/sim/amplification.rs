@@ -13,8 +13,8 @@ use crate::wire::{
     parse_from_server,
 };
 
-/// How long a path proof lives by the server's clock, in microseconds; one second more, for the
-/// issue time is rounded down to whole seconds, is not granted: PROTOCOL counts from the rounded.
+/// How long a path proof lives after its issue time, which is rounded down to a whole second, by
+/// the server's clock, in microseconds.
 const PATH_LIFE_US: u64 = 60_000_000;
 
 /// The watch on one life of a server.

@@ -88,10 +88,10 @@ impl InquiryHost {
             net.dropped.into_iter().for_each(|rule| inquiry.set_rules(Rules::dropping(rule)));
             self.inquiry = Some(inquiry);
         }
-        if let Some(inquiry) = &mut self.inquiry {
-            if inquiry.poll_timeout().is_some_and(|at| at <= now) {
-                inquiry.handle_timeout(now);
-            }
+        if let Some(inquiry) = &mut self.inquiry
+            && inquiry.poll_timeout().is_some_and(|at| at <= now)
+        {
+            inquiry.handle_timeout(now);
         }
         self.settle(net, server);
     }

@@ -3,11 +3,12 @@
 //! A world has one server, a few clients and whoever asks about their calls; paths that lose,
 //! duplicate, reorder, damage and delay datagrams, some for longer than leases; processes that crash,
 //! start again, sleep, close, change their address; clocks that run wrong. All of it is drawn from
-//! one number, the seed, and a checker that sees everything ([`oracle`](Oracle)) holds the promises
-//! made to callers against what really happened. No promise is checked by asking a core.
+//! one number, the seed, and a checker that sees everything (`oracle`) holds the promises made to
+//! callers against what really happened. No promise is checked by asking a core.
 //!
-//! A failure prints its seed. `UDP_RPC_SEED=1234 cargo test --lib sim::` runs the worlds of that
-//! seed alone, and `UDP_RPC_SEED=1234 UDP_RPC_TRACE=1` prints every datagram and event of it.
+//! A failure prints its seed. `UDP_RPC_SEED=1234 cargo test --lib sim::tests::worlds` runs the worlds
+//! of that seed alone; with `UDP_RPC_TRACE=1` besides, every datagram and event of them is printed.
+//! `UDP_RPC_SEEDS=100000` runs so many seeds, from that one on.
 //!
 //! Nothing here reads a clock, uses a thread or touches a socket.
 

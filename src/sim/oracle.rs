@@ -254,11 +254,11 @@ impl Oracle {
 
     /// The client of this call is gone.
     pub(super) fn abandoned(&mut self, tag: u64) {
-        if let Some(call) = usize::try_from(tag).ok().and_then(|tag| self.calls.get_mut(tag)) {
-            if call.end == End::Open {
-                call.end = End::Abandoned;
-                self.ends.abandoned += 1;
-            }
+        if let Some(call) = usize::try_from(tag).ok().and_then(|tag| self.calls.get_mut(tag))
+            && call.end == End::Open
+        {
+            call.end = End::Abandoned;
+            self.ends.abandoned += 1;
         }
     }
 

@@ -200,7 +200,7 @@ impl Plan {
 
 /// Two of them differ by at most a thousand, which is what the protocol allows for.
 fn error_ppm(dice: &mut Dice) -> i32 {
-    let size = i32::try_from(dice.pick(&[0, 20, 200, 500])).unwrap_or(0);
+    let size = dice.pick(&[0, 20, 200, 500]);
     if dice.chance(0.5) { size } else { -size }
 }
 

@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
         write!(
             f,
             "{violation}\nworld: seed {seed}, {kind:?}, {calls} calls; see it again with\n  \
-             UDP_RPC_SEED={seed} cargo test --lib sim::"
+             UDP_RPC_SEED={seed} cargo test --lib sim::tests::worlds"
         )
     }
 }

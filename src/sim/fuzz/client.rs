@@ -135,12 +135,11 @@ impl Probe {
                 }
             }
             5 => {
-                if let Some(handle) = self.tags.get(input.below(self.tags.len())) {
-                    if let Some(token) = self.client.token(*handle)
-                        && let Some(session) = self.sessions.get_mut(&token.session)
-                    {
-                        session.token_given = true;
-                    }
+                if let Some(handle) = self.tags.get(input.below(self.tags.len()))
+                    && let Some(token) = self.client.token(*handle)
+                    && let Some(session) = self.sessions.get_mut(&token.session)
+                {
+                    session.token_given = true;
                 }
             }
             6 => {
@@ -149,7 +148,7 @@ impl Probe {
             }
             7 if input.byte() > 200 => self.client.close(self.now),
             8 => self.client.handle_refused(self.now, SERVER),
-            9 => self.unsent = input.byte() % 2 == 0,
+            9 => self.unsent = input.byte().is_multiple_of(2),
             10..=12 => self.pass(input.span()),
             13 => {
                 let bytes = input.bytes(1400).to_vec();
@@ -168,7 +167,7 @@ impl Probe {
 
     fn call(&mut self, input: &mut Input<'_>) {
         let Ok(tag) = u8::try_from(self.tags.len()) else { return };
-        let no_side_effects = input.byte() % 4 == 0;
+        let no_side_effects = input.byte().is_multiple_of(4);
         let deadline = self.now + input.span();
         let handle = self.client.call(
             self.now,
@@ -333,12 +332,11 @@ impl Probe {
             FromServer::Version { session, .. } => (session, None),
         };
         let now = self.now;
-        if let (Some(clock), Some(session)) = (heard, self.sessions.get(&named)) {
-            if clock > self.bound(session) {
-                if let Some(session) = self.sessions.get_mut(&named) {
-                    session.clock = (clock, now);
-                }
-            }
+        if let (Some(clock), Some(session)) = (heard, self.sessions.get(&named))
+            && clock > self.bound(session)
+            && let Some(session) = self.sessions.get_mut(&named)
+        {
+            session.clock = (clock, now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the fuzz targets run, and `cargo test` over their committed corpora.
 //!
 //! Each function takes any bytes and panics where a promise is broken. The bytes are read as a
-//! script ([`Input`](input::Input)): which datagram comes next, from where, after how long, with
+//! script (`input`): which datagram comes next, from where, after how long, with
 //! which of the identities and proofs seen so far. Without such help no fuzzer would ever guess a MAC.
 
 mod client;

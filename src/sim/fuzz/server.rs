@@ -104,7 +104,7 @@ impl Probe {
         let spec = |n: usize| MethodSpec {
             id: MethodId::of(METHODS[n]),
             execution: if n < 2 { Execution::Inline } else { Execution::Queued },
-            longest_reply: if n % 2 == 0 { 1000 } else { 40 },
+            longest_reply: if n.is_multiple_of(2) { 1000 } else { 40 },
             longest_request: 500,
         };
         let now = Time::from_micros(1_000_000);
@@ -246,7 +246,7 @@ impl Probe {
 
     /// A handler ends: with a reply, with one that is too long, or with an error.
     fn end(&mut self, key: CallKey, method: usize, choice: u8) {
-        let longest = if method % 2 == 0 { 1000 } else { 40 };
+        let longest = if method.is_multiple_of(2) { 1000 } else { 40 };
         let number = self.ran.len() as u64;
         let mut body = number.to_be_bytes().to_vec();
         let status = if choice % 8 == 7 { Code::Aborted } else { Code::Ok };

@@ -104,6 +104,30 @@ fn handler_slower_than_the_rto_runs_once_and_its_client_does_not_drum() {
 }
 
 #[test]
+fn handler_that_runs_past_its_expiry_or_is_fenced_sees_its_cancel_token() {
+    let mut stage = Stage::new(None);
+    let (late, fenced) = (stage.call(0, Method::Work, s(2)), stage.call(0, Method::Work, s(20)));
+    stage.exchange_without_work();
+    while stage.claim() {}
+    let keys: Vec<_> = stage.jobs.iter().map(|job| job.key).collect();
+    stage.begin_all();
+    assert!(stage.cancelled.is_empty());
+    stage.pass(s(3));
+    assert_eq!(stage.cancelled, [keys[0]]);
+    stage.cancel(0, fenced);
+    stage.exchange_without_work();
+    assert_eq!(stage.cancelled, keys);
+    assert!(stage.result(fenced).is_none(), "it runs, so nobody can say that it does not");
+    stage.end_job(0);
+    stage.end_job(0);
+    stage.exchange();
+    let outcome = stage.result(late).and_then(|result| result.as_ref().err()).map(|e| e.outcome);
+    assert_eq!(outcome, Some(Outcome::Unknown));
+    assert!(stage.is_ok(fenced), "{:?}", stage.result(fenced));
+    fine(stage);
+}
+
+#[test]
 fn one_progress_goes_unasked_after_two_hundred_milliseconds() {
     let mut stage = Stage::new(None);
     stage.call(0, Method::Work, s(20));

@@ -1,7 +1,6 @@
 //! Worlds by the thousand: more than a million calls in every test run.
 //!
-//! `UDP_RPC_SEED=7` runs the worlds of seed 7 alone; `UDP_RPC_SEEDS=100000` runs so many seeds of each
-//! kind from `UDP_RPC_SEED` (or 0) on.
+//! `UDP_RPC_SEED`, `UDP_RPC_SEEDS` and `UDP_RPC_TRACE` choose other worlds: see [`crate::sim`].
 
 use std::time::Duration;
 
