@@ -17,8 +17,11 @@ use udp_rpc::server::{Running, Server};
 use udp_rpc::service::{Method, Registry, builtin};
 use udp_rpc::wire::{Code, FromServer, MAX_BODY, MAX_REQUEST_BODY, MethodId, Reason, SlotState};
 
-/// Runs until the test lets all of them go.
+/// Runs until the test lets all of them go, or nobody waits for it any more.
 const HELD: &str = "Test/Held";
+
+/// Runs until the test lets all of them go.
+const STUBBORN: &str = "Test/Stubborn";
 
 /// A server with small limits.
 struct Small {
@@ -28,13 +31,20 @@ struct Small {
 
 fn small(workers: usize, change: impl FnOnce(&mut ServerConfig)) -> Small {
     let release = Arc::new(AtomicBool::new(false));
-    let held = Arc::clone(&release);
+    let (held, stubborn) = (Arc::clone(&release), Arc::clone(&release));
     let mut registry = Registry::new();
     builtin::install(&mut registry).unwrap();
     registry
         .add(Method::pooled(HELD, move |context, _, _| {
             while !held.load(Ordering::Relaxed) && !context.cancel.is_cancelled() {
                 context.cancel.wait_timeout(Duration::from_millis(1));
+            }
+            Ok(())
+        }))
+        .unwrap()
+        .add(Method::pooled(STUBBORN, move |_, _, _| {
+            while !stubborn.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
             }
             Ok(())
         }))
@@ -262,18 +272,22 @@ fn handlers_of_superseded_calls_count_against_their_session() {
     let small = small(4, |config| config.window = 2);
     let peer = Peer::new(small.server.local_addr());
     let offer = peer.open(1);
-    let held = MethodId::of(HELD);
+    let stubborn = MethodId::of(STUBBORN);
     let runs = |call: u64| {
-        peer.ask(&offer.request(call, held, b""), |answer| {
-            matches!(answer.message, FromServer::Progress { state: SlotState::Running, .. })
-                .then_some(())
+        peer.ask(&offer.request(call, stubborn, b""), |answer| {
+            matches!(
+                answer.message,
+                FromServer::Progress { state: SlotState::Running, .. }
+                    | FromServer::Reply { status: Code::Ok, .. }
+            )
+            .then_some(())
         });
     };
     // The two slots' calls run; larger ids in the same slots ask for more.
     runs(2);
     runs(3);
     for call in [4, 5] {
-        peer.ask(&offer.request(call, held, b""), |answer| {
+        peer.ask(&offer.request(call, stubborn, b""), |answer| {
             matches!(
                 answer.message,
                 FromServer::Refused { reason: Reason::TooManyRunning, promise: true, .. }
@@ -281,13 +295,14 @@ fn handlers_of_superseded_calls_count_against_their_session() {
             .then_some(())
         });
     }
-    // Whoever was superseded was told, and its end makes room.
+    // Their end makes room.
+    small.release.store(true, Ordering::Relaxed);
     wait_for("room", || {
         let idle = Statistics::read(&mut small.client()).of("workers.idle");
         (idle == 4).then_some(())
     });
     runs(6);
-    peer.ask(&offer.request(4, held, b""), |answer| {
+    peer.ask(&offer.request(4, stubborn, b""), |answer| {
         matches!(answer.message, FromServer::Refused { reason: Reason::Stale, promise: false, .. })
             .then_some(())
     });

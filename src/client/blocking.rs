@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Method;
@@ -92,7 +92,7 @@ impl Builder {
     ///
     /// When there is no address, or when the operating system gives no randomness.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<BlockingClient> {
-        let servers: Vec<SocketAddr> = server.to_socket_addrs()?.collect();
+        let servers: Vec<SocketAddr> = server.to_socket_addrs()?.map(reachable).collect();
         if servers.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
@@ -415,6 +415,17 @@ impl BlockingClient {
     }
 }
 
+/// The address to which what is sent to `server` goes, and from which it is answered: that of a
+/// server which listens on all addresses is this host.
+fn reachable(mut server: SocketAddr) -> SocketAddr {
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => server.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => server.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    server
+}
+
 impl Drop for BlockingClient {
     fn drop(&mut self) {
         self.close();
@@ -430,6 +441,14 @@ impl std::fmt::Debug for BlockingClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unspecified_address_is_this_host() {
+        let reached = |server: &str| reachable(server.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:5860"), "127.0.0.1:5860");
+        assert_eq!(reached("[::]:5860"), "[::1]:5860");
+        assert_eq!(reached("192.0.2.1:5860"), "192.0.2.1:5860");
+    }
 
     #[test]
     fn calls_of_the_parent_do_not_go_on_in_a_forked_child() {

@@ -268,12 +268,7 @@ impl Link {
         contents: &[u8],
     ) {
         let alone = transmit.segment_size.is_none();
-        let mut result = self.send_once(transmit.remote, contents, transmit.segment_size);
-        if result == Err(SendError::Unsent(io::ErrorKind::ConnectionRefused)) {
-            // An earlier datagram's refusal; this one was not tried yet.
-            machine.handle_refused(now, transmit.remote);
-            result = self.send_once(transmit.remote, contents, transmit.segment_size);
-        }
+        let result = self.hand_over(transmit.remote, contents, transmit.segment_size);
         match result {
             // Counted as sent whatever became of it, unless the kernel took none of it.
             Ok(()) | Err(SendError::Failed(_)) => {}
@@ -284,6 +279,23 @@ impl Link {
         }
         if let Err(error) = result {
             log::debug!("sending to {}: {error:?}", transmit.remote);
+        }
+    }
+
+    /// Hands datagrams to the kernel. A refusal that it tells now is an earlier datagram's, from
+    /// before whatever these ask, and they were not tried yet: they are handed over once more, and
+    /// bring a refusal of their own if nobody listens.
+    fn hand_over(
+        &mut self,
+        server: SocketAddr,
+        contents: &[u8],
+        segment: Option<usize>,
+    ) -> Result<(), SendError> {
+        match self.send_once(server, contents, segment) {
+            Err(SendError::Unsent(io::ErrorKind::ConnectionRefused)) => {
+                self.send_once(server, contents, segment)
+            }
+            result => result,
         }
     }
 
@@ -361,11 +373,8 @@ impl Link {
         {
             // The machine has been told that it was sent; what the kernel says of it now is
             // about the path.
-            if let Err(error) = self.send_once(server, &datagram, None) {
+            if let Err(error) = self.hand_over(server, &datagram, None) {
                 log::debug!("sending to {server}: {error:?}");
-                if error == SendError::Unsent(io::ErrorKind::ConnectionRefused) {
-                    machine.handle_refused(now, server);
-                }
             }
         }
         while let Some((datagram, from)) = self.path.as_mut().and_then(|path| path.inward.poll(now))

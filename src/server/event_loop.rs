@@ -30,10 +30,6 @@ const WAKER: Token = Token(usize::MAX);
 /// Batches received from one socket before the turn goes on: at most 8 runs of 64 datagrams each.
 const BATCHES_PER_TURN: usize = 4;
 
-/// Inline handlers run before the time is read again, so that an expiry is not checked against a
-/// time long gone.
-const HANDLERS_PER_READING: u32 = 16;
-
 /// How long a transmit that a socket had no room for waits before it is tried unasked: the kernel
 /// tells when a full buffer has room again, and of no other reason that passes.
 const BLOCKED_RETRY: Duration = Duration::from_millis(10);
@@ -230,7 +226,6 @@ impl EventLoop {
         }
         let mut now = self.clock.now();
         self.heard = now;
-        let mut handlers = 0;
         for (remote, local, datagram) in self.batch.datagrams() {
             self.counters.datagrams += 1;
             let route = Route { remote, local, socket: index };
@@ -240,10 +235,8 @@ impl EventLoop {
                 let (code, panicked) =
                     run_inline(&self.methods, &view, &start, now, &mut self.reply);
                 self.counters.panics += u64::from(panicked);
-                handlers += 1;
-                if handlers % HANDLERS_PER_READING == 0 {
-                    now = self.clock.now();
-                }
+                // The next call's expiry is not to be checked against a time long gone.
+                now = self.clock.now();
                 self.core.complete(now, start.key, End::Done { status: code, body: &self.reply });
             }
         }
@@ -358,12 +351,19 @@ impl EventLoop {
         quiet || now >= drain.until
     }
 
-    /// Grows when a call ends or a duplicate is answered.
+    /// Grows when a call begins or is refused, and when a duplicate is answered: its client may
+    /// not have heard the answer yet.
     fn activity(&self) -> u64 {
         let counters = self.core.counters();
-        [Received::Started, Received::Progress, Received::Replayed, Received::ReplayHeld]
-            .into_iter()
-            .fold(0, |sum, what| sum + counters.received(what))
+        let kinds = [
+            Received::Started,
+            Received::Refused,
+            Received::Progress,
+            Received::Replayed,
+            Received::ReplayHeld,
+            Received::RefusedAgain,
+        ];
+        kinds.into_iter().fold(0, |sum, what| sum + counters.received(what))
     }
 
     /// At most once a minute: an operator can do something about a socket's errors, but not

@@ -1,6 +1,6 @@
 //! What clients say.
 
-use super::header::{Flags, Header, Kind, Sender, seal};
+use super::header::{Flags, Header, Kind, Sender, halves, nonce_halves, seal, whole};
 use super::{
     CallId, Datagram, HEADER_LEN, HELLO_LEN, MAX_DATAGRAM, MethodId, ParseError, Proofs, SessionId,
     VERSION, options,
@@ -154,7 +154,7 @@ pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, Pa
                 ..Header::new(Kind::Ack, session, call.0, attempt)
             };
             bare(&header, &zero, body)?;
-            let (hold_us, credit) = super::server::halves(header.word);
+            let (hold_us, credit) = halves(header.word);
             FromClient::Ack { session, call, hold_us, credit, cell: header.cell, proofs }
         }
         kind => {
@@ -232,7 +232,7 @@ impl Datagram<FromClient<'_>> {
             }
             FromClient::Ack { session, call, hold_us, credit, cell, proofs } => {
                 let header = Header {
-                    word: super::server::whole(*hold_us, *credit),
+                    word: whole(*hold_us, *credit),
                     cell: *cell,
                     ..Header::new(Kind::Ack, *session, call.0, attempt)
                 };
@@ -255,10 +255,4 @@ impl Datagram<FromClient<'_>> {
         debug_assert!(out.len() - start >= HEADER_LEN);
         seal(out.get_mut(start..).unwrap_or_default());
     }
-}
-
-/// A HELLO's nonce as it stands in the header: the call id's place, then the word's.
-#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
-pub(super) const fn nonce_halves(nonce: u128) -> (u64, u64) {
-    ((nonce >> 64) as u64, nonce as u64)
 }

@@ -416,3 +416,20 @@ fn field_u32<const AT: usize>(head: &[u8; HEADER_LEN]) -> u32 {
 fn field_u64<const AT: usize>(head: &[u8; HEADER_LEN]) -> u64 {
     u64::from_be_bytes(field::<AT, 8>(head))
 }
+
+/// The word of REPLY, PROGRESS and ACK: hold time, then credit.
+pub(super) const fn whole(hold_us: u32, credit: u32) -> u64 {
+    (hold_us as u64) << 32 | credit as u64
+}
+
+/// Hold time and credit out of a word.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+pub(super) const fn halves(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+/// A HELLO's nonce as it stands in the header: the call id's place, then the word's.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+pub(super) const fn nonce_halves(nonce: u128) -> (u64, u64) {
+    ((nonce >> 64) as u64, nonce as u64)
+}

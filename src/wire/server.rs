@@ -2,8 +2,7 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::client::nonce_halves;
-use super::header::{Flags, Header, Kind, Sender, seal};
+use super::header::{Flags, Header, Kind, Sender, halves, nonce_halves, seal, whole};
 use super::{
     Birth, CallId, Code, Datagram, Epoch, HEADER_LEN, HELLO_LEN, ParseError, PathProof, Reason,
     SessionId, SlotState, VERSION, options,
@@ -440,15 +439,4 @@ impl Datagram<FromServer<'_>> {
         out.extend_from_slice(tail);
         seal(out.get_mut(start..).unwrap_or_default());
     }
-}
-
-/// The word of REPLY, PROGRESS and ACK: hold time, then credit.
-pub(super) const fn whole(hold_us: u32, credit: u32) -> u64 {
-    (hold_us as u64) << 32 | credit as u64
-}
-
-/// Hold time and credit out of a word.
-#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
-pub(super) const fn halves(word: u64) -> (u32, u32) {
-    ((word >> 32) as u32, word as u32)
 }

@@ -56,7 +56,8 @@ impl Client {
         {
             match &mut result {
                 Ok(reply) => reply.token = Some(token),
-                Err(error) => error.token = Some(token),
+                // Where an earlier issue may have run, that is the one to ask about.
+                Err(error) => error.token = error.token.or(Some(token)),
             }
         }
         if let Some(call) = self.calls.remove(&handle) {

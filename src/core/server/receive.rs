@@ -41,6 +41,11 @@ impl Ask<'_> {
         !matches!(self, Ask::Ack { .. } | Ask::Close)
     }
 
+    /// Whether any holder of a call token sends it, and not the client alone.
+    fn is_of_anyone(&self) -> bool {
+        matches!(self, Ask::Fence | Ask::Status)
+    }
+
     /// Whether the kind is answered at all.
     fn is_answered(&self) -> bool {
         !matches!(self, Ask::Close)
@@ -197,7 +202,7 @@ impl Server {
         let mut has_ended = false;
         if let Some(session) = sessions.get_mut(id) {
             if !session.has_ended(clock, lease) {
-                let Some(via) = address(common, session, arrival, proofs) else {
+                let Some(via) = address(common, session, arrival, proofs, ask) else {
                     return Err(challenge(common, arrival, ask));
                 };
                 session.contact = clock;
@@ -234,14 +239,16 @@ fn address(
     session: &mut Session,
     arrival: &Arrival<'_>,
     proofs: &Proofs,
+    ask: &Ask<'_>,
 ) -> Option<u8> {
     let Arrival { clock, route, .. } = *arrival;
-    session.routes.hear(route, clock).or_else(|| {
+    let heard = if ask.is_of_anyone() { 0 } else { clock };
+    session.routes.hear(route, heard).or_else(|| {
         let path = proofs.path.as_ref()?;
         common
             .identity
             .is_path(&route.remote, arrival.session, path, clock)
-            .then(|| session.routes.prove(route, clock))
+            .then(|| session.routes.prove(route, heard))
     })
 }
 

@@ -40,7 +40,7 @@ impl Source {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Proved {
     route: Route,
-    /// When it was last heard.
+    /// When its client was last heard there; zero where somebody only asked.
     heard: u64,
 }
 
@@ -58,25 +58,26 @@ impl Routes {
     }
 
     /// Which of the kept addresses this is. Answers leave through the socket and from the address
-    /// that the latest datagram came to.
-    pub(super) fn hear(&mut self, route: &Route, clock: u64) -> Option<u8> {
+    /// that the latest datagram came to. `heard` is the clock, or zero for a mere question.
+    pub(super) fn hear(&mut self, route: &Route, heard: u64) -> Option<u8> {
         let both = std::iter::once(&mut self.first).chain(self.second.as_deref_mut());
         for (number, proved) in (0..).zip(both) {
             if is_same(&proved.route.remote, &route.remote) {
                 proved.route = *route;
-                proved.heard = clock;
+                proved.heard = proved.heard.max(heard);
                 return Some(number);
             }
         }
         None
     }
 
-    /// Keeps an address whose proof was just seen, instead of the one unheard for longest. Calls
-    /// that would be answered there are then answered at the new one.
-    pub(super) fn prove(&mut self, route: &Route, clock: u64) -> u8 {
-        let proved = Proved { route: *route, heard: clock };
+    /// Keeps an address whose proof was just seen, instead of the one at which the client was
+    /// unheard for longest: whoever only asks, from a new address each time, drives out another
+    /// who asked. Calls that would be answered at the old address are then answered at the new one.
+    pub(super) fn prove(&mut self, route: &Route, heard: u64) -> u8 {
+        let proved = Proved { route: *route, heard };
         match &mut self.second {
-            Some(second) if second.heard >= self.first.heard => {
+            Some(second) if second.heard > self.first.heard => {
                 self.first = proved;
                 0
             }

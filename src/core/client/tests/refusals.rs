@@ -294,6 +294,7 @@ fn call_without_side_effects_is_issued_again_after_a_restart_and_says_so() {
 #[test]
 fn outcome_of_several_issues_is_not_executed_only_if_each_is() {
     let (mut bench, handle, request) = old_session_with(|call| call.no_side_effects = true);
+    bench.client.config.tokens = true;
     let token = bench.client.token(handle).unwrap();
     bench.refuse_as(&request, Reason::UnknownSession, false, Epoch(1), 5_000_000);
     bench.epoch = Epoch(1);

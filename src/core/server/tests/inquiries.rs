@@ -158,3 +158,23 @@ fn call_ids_of_the_wrong_range_are_dropped() {
     assert_eq!(bench.server.counters().received(Received::CallId), 4);
     assert_eq!(bench.started, []);
 }
+
+#[test]
+fn who_asks_from_ever_new_addresses_leaves_the_client_its_own() {
+    let mut bench = Bench::new();
+    let peer = bench.open();
+    bench.request(&peer, 4, SLOW, b"x");
+    assert!(bench.claim().is_some());
+    for port in 1..=3 {
+        bench.pass(1_000_000);
+        let asker = Peer { route: route(&format!("198.51.100.1:{port}")), ..peer };
+        let [Said::Challenge(path)] = bench.status(&asker, 4)[..] else { panic!("no challenge") };
+        let proofs = Proofs { birth: None, path: Some(path) };
+        let (session, call) = (peer.session, CallId(4));
+        let asked = FromClient::Status { session, call, proofs };
+        let heard = bench.send(&asker.route, 2, asked);
+        assert_eq!(said(&heard), [Said::Progress(SlotState::Running)]);
+    }
+    let heard = bench.end(&peer, 4, End::Done { status: Code::Ok, body: b"y" });
+    assert_eq!(heard[0].to, peer.route.remote, "the reply is the client's");
+}
