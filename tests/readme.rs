@@ -140,6 +140,17 @@ fn examples_run() {
         assert!(hello.contains("reversed: backwardent"), "{hello}");
         assert!(hello.contains("rewind: UNIMPLEMENTED"), "{hello}");
     }
+    if let Some(outcomes) = example("outcomes") {
+        for line in [
+            "a stew: DEADLINE_EXCEEDED",
+            "asked later: done: a stew",
+            "a call that waits: CANCELLED: cancelled by the caller; refused: fenced; not executed",
+            "a call that runs: nobody waits any more",
+            "nobody there: UNAVAILABLE",
+        ] {
+            assert!(outcomes.contains(line), "{line}: {outcomes}");
+        }
+    }
     if let Some(shouted) = example("std_udp") {
         assert_eq!(shouted, "HELLO\n");
     }
