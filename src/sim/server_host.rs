@@ -14,7 +14,7 @@ use super::net::{Event, Net, Owner, server_address};
 use super::oracle::{Identity, Promise};
 use super::plan::Fortune;
 use super::work::{Method, Request};
-use crate::core::server::{CallKey, End, Route, Server, ServerConfig};
+use crate::core::server::{CallKey, Done, End, Route, Server, ServerConfig};
 use crate::core::{Rule, Time};
 use crate::wire::{Code, Reason, StatusBody};
 
@@ -40,6 +40,8 @@ struct Process {
     idle: u32,
     jobs: BTreeMap<u64, Work>,
     received: u64,
+    /// Handlers that have run to their end.
+    ran: u64,
     timer: Option<Truth>,
 }
 
@@ -118,6 +120,7 @@ impl ServerHost {
             idle: self.fortune.workers,
             jobs: BTreeMap::new(),
             received: 0,
+            ran: 0,
             timer: None,
         });
         if let Some(mean) = self.fortune.crash {
@@ -199,6 +202,7 @@ impl ServerHost {
             let run = net.oracle.started(net.now, (self.life, start.key), method, tag);
             net.oracle.finished(run);
             if let Some(request) = request {
+                process.ran += 1;
                 complete(&mut process.server, now, start.key, method, request, run);
             }
         }
@@ -253,6 +257,7 @@ impl ServerHost {
         let Some(process) = &mut self.process else { return };
         let Some(work) = process.jobs.remove(&job) else { return };
         process.idle += 1;
+        process.ran += 1;
         net.oracle.finished(work.run);
         complete(&mut process.server, now, work.key, work.method, work.request, work.run);
         self.settle(net);
@@ -361,6 +366,11 @@ impl ServerHost {
         let counted = process.server.counters().datagrams();
         if counted != process.received {
             let detail = format!("{counted} counted of {} received", process.received);
+            net.oracle.broken(Promise::CountersAddUp, net.now, detail);
+        }
+        let audited = process.server.counters().done(Done::Executed);
+        if audited != process.ran {
+            let detail = format!("{audited} executed, {} ran", process.ran);
             net.oracle.broken(Promise::CountersAddUp, net.now, detail);
         }
     }
