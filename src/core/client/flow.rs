@@ -51,6 +51,18 @@ pub(super) fn last_chance(last: Time, rto: Duration, deadline: Time) -> Option<T
     (last < latest && at < deadline).then_some(at)
 }
 
+/// A call that begins to wait brings a HELLO or PING of its own, if the one before is as old as
+/// this: without it, the first calls after a long outage would wait for what the backoff has
+/// become. One datagram in 3 s is what RFC 8085 section 3.1.3 allows where nothing comes back.
+const OWN_COPY_AFTER: Duration = Duration::from_secs(3);
+
+/// When HELLO or PING must go again for a call that begins to wait until `deadline`; `last` is when
+/// the last one went.
+pub(super) fn wanted_by_call(last: Time, rto: Duration, deadline: Time) -> Time {
+    let own = last + OWN_COPY_AFTER.max(rto);
+    last_chance(last, rto, deadline).map_or(own, |chance| chance.min(own))
+}
+
 /// The path to one server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Flow {

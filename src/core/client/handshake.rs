@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::call::attempt_number;
-use super::flow::last_chance;
+use super::flow::{last_chance, wanted_by_call};
 use super::session::{ClockBound, Session};
 use super::{Client, Key, Transmit};
 use crate::core::{Rule, Time};
@@ -207,12 +207,10 @@ impl Client {
         }
     }
 
-    /// A call that waits until `deadline` has its last chance to be in time.
+    /// A call begins to wait until `deadline`.
     pub(super) fn hasten_hello(&mut self, deadline: Time) {
-        if let Some((last, rto)) = self.handshake.as_ref().and_then(|handshake| handshake.last)
-            && let Some(at) = last_chance(last, rto, deadline)
-        {
-            self.timers.hasten(Key::Hello, at);
+        if let Some((last, rto)) = self.handshake.as_ref().and_then(|handshake| handshake.last) {
+            self.timers.hasten(Key::Hello, wanted_by_call(last, rto, deadline));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::call::{Recent, attempt_number};
-use super::flow::{Flow, Jitter, last_chance};
+use super::flow::{Flow, Jitter, last_chance, wanted_by_call};
 use super::handshake::same_place;
 use super::{CallHandle, Client, Event, Key, NEVER_SENT, Pong, Transmit};
 use crate::core::{CallError, Time};
@@ -126,8 +126,7 @@ impl Client {
         Some(self.emit(server, Datagram { attempt, message }, out))
     }
 
-    /// A call that waits for the current session's ping until `deadline` has its last chance to
-    /// be in time.
+    /// A call begins to wait until `deadline` for the current session's ping.
     pub(super) fn hasten_ping(&mut self, deadline: Time) {
         let Some(session) = self.current.and_then(|id| self.sessions.get(&id)) else {
             return;
@@ -136,8 +135,8 @@ impl Client {
             && let Some(flow) = self.flows.get(&session.server)
             && let Some(ping) = self.pings.get_mut(&handle)
             && ping.sends > 0
-            && let Some(at) = last_chance(ping.last, flow.rto(), deadline)
         {
+            let at = wanted_by_call(ping.last, flow.rto(), deadline);
             ping.wanted = Some(ping.wanted.map_or(at, |wanted| wanted.min(at)));
             self.arm_ping(handle);
         }

@@ -41,6 +41,24 @@ fn hello_backs_off_from_a_second_with_jitter_that_only_lengthens() {
 }
 
 #[test]
+fn call_after_a_long_outage_brings_a_hello_of_its_own() {
+    let mut bench = Bench::new(ClientConfig::default());
+    bench.call(60 * SECOND);
+    // HELLOs go at 0, 1, 3, 7, 15, 31 and 63 s, and a little later each.
+    bench.pass(45 * SECOND);
+    bench.call(60 * SECOND);
+    let sent = bench.pass(10 * MS);
+    assert_eq!(sent.iter().filter(|sent| sent.is_hello()).count(), 1);
+    // One in 3 s, however many calls come.
+    let mut sent = Vec::new();
+    for _ in 0..100 {
+        bench.call(60 * SECOND);
+        sent.extend(bench.pass(100 * MS));
+    }
+    assert!(sent.iter().filter(|sent| sent.is_hello()).count() <= 3, "{sent:?}");
+}
+
+#[test]
 fn handshake_gives_the_first_sample_by_the_attempt_that_was_answered() {
     let mut bench = Bench::new(ClientConfig::default());
     bench.call(30 * SECOND);

@@ -190,3 +190,20 @@ fn ping_of_a_silent_name_says_what_it_waited_for() {
     let error = bench.ponged(handle).unwrap().unwrap_err();
     assert_eq!(error.message, "deadline exceeded: no answer from 192.0.2.1:5860 to 1 HELLO");
 }
+
+#[test]
+fn call_after_a_long_outage_brings_a_ping_of_its_own() {
+    let mut bench = idle();
+    bench.call(50 * SECOND);
+    bench.pass(47 * SECOND);
+    bench.call(50 * SECOND);
+    let sent = bench.pass(10 * MS);
+    assert_eq!(sent.iter().filter(|sent| sent.is_ping()).count(), 1);
+    // One in 3 s, and the last chance of the call before, however many calls come.
+    let mut sent = Vec::new();
+    for _ in 0..100 {
+        bench.call(50 * SECOND);
+        sent.extend(bench.pass(100 * MS));
+    }
+    assert!(sent.iter().filter(|sent| sent.is_ping()).count() <= 4, "{sent:?}");
+}
