@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = orders.send((dish, responder));
     }))?;
     // A handler that looks whether anybody still waits.
-    registry.add(Method::pooled("demo.Kitchen/Simmer", |context, _request, reply| {
+    let (started, simmering) = mpsc::channel();
+    registry.add(Method::pooled("demo.Kitchen/Simmer", move |context, _request, reply| {
+        let _ = started.send(());
         while context.check().is_ok() {
             context.cancel.wait_timeout(Duration::from_millis(20));
         }
@@ -48,8 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Cancellation: the only worker is busy, so the second call waits in the server's queue, where
     // a fence reaches it. The server promises that it will never run.
     let busy = client.submit("demo.Kitchen/Simmer", b"", &Options::default());
+    simmering.recv()?;
     let waiting = client.submit("demo.Kitchen/Simmer", b"", &Options::default());
-    // Both have arrived when a later call of the same client has been answered.
+    // It has arrived when a later datagram of the same client has been answered.
     client.ping(Duration::from_secs(5))?;
     client.cancel(waiting);
     let error = client.wait(waiting).expect_err("cancelled");
