@@ -75,8 +75,10 @@ fn a_call_under_way_can_be_asked_for_and_told_to_stop() {
         let told = udp_rpc(&["status", &token]);
         (told.code != 4).then_some(told)
     });
-    assert_eq!(told.code, 1, "{told:?}");
-    assert!(told.stdout.contains("CANCELLED"), "{told:?}");
+    // On a busy machine the fence may come between the hand-over to a worker and the handler's
+    // first instruction; then the call never ran, and that is what is said.
+    let end = if told.code == 3 { "fenced" } else { "CANCELLED" };
+    assert!(matches!(told.code, 1 | 3) && told.stdout.contains(end), "{told:?}");
 }
 
 #[test]
