@@ -42,7 +42,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let token = error.token.ok_or("an unknown outcome brings a token")?;
     let (dish, responder) = kitchen.recv()?;
     responder.respond(Ok([b"done: ".as_slice(), &dish].concat()));
-    let fate = inquire(&token, Asked::Status, Duration::from_secs(5), Faults::NONE, None)?;
+    let fate = loop {
+        match inquire(&token, Asked::Status, Duration::from_secs(5), Faults::NONE, None)? {
+            // The answer is still on its way from the kitchen to the server.
+            Fate::InProgress(_) => std::thread::sleep(Duration::from_millis(10)),
+            fate => break fate,
+        }
+    };
     if let Fate::Executed { body, .. } = fate {
         println!("asked later: {}", String::from_utf8_lossy(&body));
     }
