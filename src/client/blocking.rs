@@ -257,10 +257,7 @@ impl BlockingClient {
             if let Some(result) = self.ended.remove(&handle) {
                 return result;
             }
-            assert!(
-                self.core.is_in_progress(handle),
-                "waiting for a call that has been told already"
-            );
+            assert!(self.core.is_open(handle), "waiting for a call that has been told already");
             self.turn(Time::MAX);
         }
     }
@@ -296,7 +293,7 @@ impl BlockingClient {
             if let Some(ended) = self.ended.pop_first() {
                 return Some(ended);
             }
-            if self.core.in_progress() == 0 {
+            if self.core.is_idle() {
                 return None;
             }
             self.turn(Time::MAX);

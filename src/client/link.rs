@@ -62,8 +62,9 @@ impl Machine for Inquiry {
         Inquiry::handle_refused(self, now, server);
     }
 
-    /// A question that was not sent goes again by its timer, and proves nothing either way.
-    fn handle_unsent(&mut self, _now: Time, _transmit: &Transmit) {}
+    fn handle_unsent(&mut self, now: Time, transmit: &Transmit) {
+        Inquiry::handle_unsent(self, now, transmit);
+    }
 
     fn handle_timeout(&mut self, now: Time) {
         Inquiry::handle_timeout(self, now);

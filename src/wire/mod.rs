@@ -30,7 +30,9 @@ pub use client::{FromClient, parse_from_client};
 pub use code::Code;
 pub use header::{Flags, Kind, ParseError, seal};
 pub use id::{CallId, Epoch, MethodId, SessionId};
-pub use options::{Birth, OPTIONS_LEN_MAX, PathProof, Proofs, fingerprinted, pad};
+pub use options::{
+    Birth, OPTIONS_LEN_MAX, PROOF_LIFE_S, PathProof, Proofs, fingerprinted, pad, proof_dies,
+};
 pub use reason::{Reason, SlotState};
 pub use server::{FromServer, HelloAck, Limits, VERSION_LEN, parse_from_server};
 pub use status::StatusBody;

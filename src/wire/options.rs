@@ -15,6 +15,16 @@ const PATH: u8 = 0x82;
 /// Set in the type of an option that must be understood.
 const CRITICAL: u8 = 0x80;
 
+/// Life of a birth and of a path proof, whole seconds of the server's clock. A session's lease is
+/// longer.
+pub const PROOF_LIFE_S: u32 = 60;
+
+/// When a proof of this second dies, µs of the server's clock: `(second + 60) × 10⁶`, on both
+/// sides.
+pub const fn proof_dies(second: u32) -> u64 {
+    (second as u64 + PROOF_LIFE_S as u64) * 1_000_000
+}
+
 /// Proof that a server minted a session, and when: while it lives (60 s), it lets the session be
 /// created. Opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

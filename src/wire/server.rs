@@ -11,9 +11,6 @@ use super::{
 /// Length of a VERSION datagram, bytes. What is shorter is never answered by one.
 pub const VERSION_LEN: usize = HEADER_LEN;
 
-/// For how long after its minting a birth lets its session be created, ms.
-const BIRTH_LIFE_MS: u32 = 60_000;
-
 /// Length of a HELLO_ACK's body, bytes.
 const HELLO_ACK_BODY: usize = HELLO_LEN - HEADER_LEN;
 
@@ -331,7 +328,7 @@ fn parse_hello_ack(body: &[u8]) -> Result<HelloAck, ParseError> {
     if window < 2
         || usize::from(longest_datagram) < HELLO_LEN
         || version == 0
-        || lease_ms <= BIRTH_LIFE_MS
+        || lease_ms <= options::PROOF_LIFE_S * 1000
     {
         return Err(ParseError::Body);
     }

@@ -251,11 +251,6 @@ impl Client {
         self.calls.len() + self.pings.values().filter(|ping| ping.asked_for).count()
     }
 
-    /// Whether this call, or ping, has not ended.
-    pub fn is_in_progress(&self, handle: CallHandle) -> bool {
-        self.calls.contains_key(&handle) || self.pings.contains_key(&handle)
-    }
-
     /// What has been counted.
     pub fn counters(&self) -> &ClientCounters {
         &self.counters

@@ -10,19 +10,13 @@ use std::time::Duration;
 
 use super::CallHandle;
 use crate::core::{Rule, Rules, Time, micros};
-use crate::wire::{Birth, CallId, Epoch, HelloAck, Limits, PathProof, Proofs, SessionId};
-
-/// Life of a birth, s: for how long after its minting a session can be created.
-const BIRTH_LIFE_S: u64 = 60;
+use crate::wire::{
+    Birth, CallId, Epoch, HelloAck, Limits, PathProof, Proofs, SessionId, proof_dies,
+};
 
 /// A session in which nothing was sent yet is not begun later than this after its minting, s: its
 /// first datagram would come too late for its birth.
 const BIRTH_USABLE_S: u64 = 50;
-
-/// When a birth minted at `minted` is dead, µs of the server's clock.
-fn birth_dies(minted: u32) -> u64 {
-    (u64::from(minted) + BIRTH_LIFE_S) * 1_000_000
-}
 
 /// The greatest lower bound known of the server's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +79,7 @@ impl Judged {
         if self.closed && rules.hold(Rule::UnknownProvesWhileOpen) {
             return Verdict::Unknown;
         }
-        if clock < birth_dies(self.minted) && rules.hold(Rule::UnknownProvesAfterBirth) {
+        if clock < proof_dies(self.minted) && rules.hold(Rule::UnknownProvesAfterBirth) {
             return Verdict::Nothing;
         }
         if clock >= self.known_until && rules.hold(Rule::UnknownProvesWithinLease) {

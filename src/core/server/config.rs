@@ -5,10 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::micros;
-use crate::wire::{MAX_BODY, MAX_REQUEST_BODY, MethodId};
-
-/// Life of a birth, of a path proof and of a tombstone, whole seconds of the server's clock.
-pub(super) const PROOF_LIFE_S: u64 = 60;
+use crate::wire::{MAX_BODY, MAX_REQUEST_BODY, MethodId, PROOF_LIFE_S};
 
 /// How long a datagram may wander: twice the maximum segment lifetime of 120 s (RFC 8085
 /// section 3.3), once for the request and once for its answer.
@@ -91,7 +88,7 @@ impl ServerConfig {
     ///
     /// What contradicts what.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.lease <= Duration::from_secs(PROOF_LIFE_S) {
+        if self.lease <= Duration::from_secs(PROOF_LIFE_S.into()) {
             return Err(ConfigError::LeaseWithinBirth);
         }
         if self.longest_deadline.saturating_add(WANDERING) > self.lease {

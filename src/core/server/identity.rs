@@ -7,9 +7,8 @@
 use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
-use super::config::PROOF_LIFE_S;
 use crate::core::{Key, Prf, Seed};
-use crate::wire::{Birth, Epoch, MethodId, PathProof, SessionId, fingerprinted};
+use crate::wire::{Birth, Epoch, MethodId, PathProof, SessionId, fingerprinted, proof_dies};
 
 /// Rounds of the permutation. Four make a pseudorandom permutation out of a pseudorandom function
 /// (Luby, Rackoff 1988); two more for the small halves.
@@ -141,12 +140,7 @@ pub(super) fn seconds(clock: u64) -> u32 {
     u32::try_from(clock / 1_000_000).unwrap_or(u32::MAX)
 }
 
-/// When a proof of this second dies, µs: `(second + 60) × 10⁶`, on both sides.
-pub(super) fn death(second: u32) -> u64 {
-    (u64::from(second) + PROOF_LIFE_S) * 1_000_000
-}
-
 /// Whether a proof of this second still lives.
 pub(super) fn lives(second: u32, clock: u64) -> bool {
-    clock < death(second)
+    clock < proof_dies(second)
 }

@@ -11,10 +11,10 @@ use std::mem::size_of;
 use super::Route;
 use super::common::Common;
 use super::counters::Done;
-use super::identity::{death, lives};
+use super::identity::lives;
 use super::session::{SESSION_COST, Session, Source};
 use super::slot::{Slot, State};
-use crate::wire::SessionId;
+use crate::wire::{SessionId, proof_dies};
 
 /// What a tombstone costs, bytes: its place in a B-tree, twice its size.
 const TOMBSTONE_COST: usize = 2 * size_of::<(u32, SessionId)>();
@@ -110,7 +110,7 @@ impl Sessions {
                 && common.memory.records.take(TOMBSTONE_COST);
             if !fits {
                 session.closing = true;
-                let due = death(session.minted);
+                let due = proof_dies(session.minted);
                 self.leases.remove(&(session.lease_timer, id));
                 session.lease_timer = due;
                 self.leases.insert((due, id));
@@ -147,7 +147,7 @@ impl Sessions {
     /// When something is due here.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
         let lease = self.leases.first().map(|(due, _)| *due);
-        let tombstone = self.tombstones.first().map(|(minted, _)| death(*minted));
+        let tombstone = self.tombstones.first().map(|(minted, _)| proof_dies(*minted));
         lease.into_iter().chain(tombstone).min()
     }
 

@@ -24,6 +24,19 @@ fn fine(stage: Stage) {
     }
 }
 
+/// A client that has had its HELLO_ACK for 40 s, all of whose PINGs were lost, and its first call,
+/// whose request is held.
+fn late_first_call(stage: &mut Stage) -> (usize, u64) {
+    let client =
+        stage.add_client(ClientConfig { ping_after_idle: None, ..ClientConfig::default() });
+    stage.ping(client);
+    stage.exchange_only(|held| held.kind() != Kind::Ping);
+    stage.pass(s(40));
+    stage.lose_all();
+    let call = stage.call(client, Method::Count, s(55));
+    (client, call)
+}
+
 #[test]
 fn a_call_is_two_datagrams_once_the_session_lives() {
     let mut stage = Stage::new(None);
@@ -160,13 +173,7 @@ fn idle_client_greets_a_restarted_server_with_ok() {
 #[test]
 fn call_that_the_server_never_received_is_proved_not_executed_by_the_unknown_session() {
     let mut stage = Stage::new(None);
-    let client =
-        stage.add_client(ClientConfig { ping_after_idle: None, ..ClientConfig::default() });
-    stage.ping(client);
-    stage.exchange_only(|held| held.kind() != Kind::Ping);
-    stage.pass(s(40));
-    stage.lose_all();
-    let call = stage.call(client, Method::Count, s(55));
+    let (_, call) = late_first_call(&mut stage);
     while stage.now < stage.minted() + s(61) {
         stage.lose_all();
         stage.pass_until_sent(Kind::Request);
@@ -182,13 +189,7 @@ fn call_that_the_server_never_received_is_proved_not_executed_by_the_unknown_ses
 #[test]
 fn refusal_that_waits_to_be_sent_says_when_it_was_decided() {
     let mut stage = Stage::new(None);
-    let client =
-        stage.add_client(ClientConfig { ping_after_idle: None, ..ClientConfig::default() });
-    stage.ping(client);
-    stage.exchange_only(|held| held.kind() != Kind::Ping);
-    stage.pass(s(40));
-    stage.lose_all();
-    let call = stage.call(client, Method::Count, s(55));
+    let (client, call) = late_first_call(&mut stage);
     let request = stage.newest(Kind::Request);
     let token = stage.token(client, call);
     let until = stage.minted() + s(60);
