@@ -157,8 +157,9 @@ fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let peer = bench.open();
     let mut model = Model::default();
     for step in steps {
-        // Long enough that no answer is held back for having been given lately.
-        bench.run_for(5_000);
+        // Long enough that no answer is held back for having been given lately; one that goes
+        // unasked meanwhile counts too.
+        while !bench.run_for(5_000).is_empty() {}
         model.expire(bench.clock());
         match step.clone() {
             Step::Request { call, body, slow, known } => {
@@ -224,6 +225,13 @@ fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(bench.started.len(), model.executed.len());
     Ok(())
+}
+
+#[test]
+fn duplicate_right_after_an_unasked_progress_is_answered_once_that_is_not_too_soon() {
+    let request = Step::Request { call: W + 3, body: 2, slow: true, known: true };
+    // The 200 ms after which one PROGRESS goes unasked end just when the duplicate would come.
+    play(vec![request.clone(), Step::Pass { micros: 190_000 }, request]).unwrap();
 }
 
 proptest! {
