@@ -33,6 +33,7 @@ mod method;
 mod names;
 mod registry;
 mod responder;
+mod scope;
 mod status;
 
 #[cfg(feature = "protobuf")]
@@ -54,6 +55,7 @@ pub use method::{Action, DeferredHandler, Handler, Idempotency, Method, REPLY_RO
 pub use names::NAME_LEN_MAX;
 pub use registry::{Registry, RegistryError, Services};
 pub use responder::Responder;
+pub use scope::{Scope, Scoped, TRACE_KEYS};
 pub use status::Status;
 #[cfg(feature = "protobuf")]
 pub use typed::{TypedResponder, Unary};

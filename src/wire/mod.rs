@@ -21,6 +21,7 @@ mod client;
 mod code;
 mod header;
 mod id;
+mod metadata;
 mod options;
 mod reason;
 mod server;
@@ -30,6 +31,7 @@ pub use client::{FromClient, parse_from_client};
 pub use code::Code;
 pub use header::{Flags, Kind, ParseError, seal};
 pub use id::{CallId, Epoch, MethodId, SessionId};
+pub use metadata::{METADATA_MAX, Metadata, MetadataError, MetadataRef};
 pub use options::{
     Birth, OPTIONS_LEN_MAX, PROOF_LIFE_S, PathProof, Proofs, fingerprinted, pad, proof_dies,
 };
