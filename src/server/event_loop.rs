@@ -376,6 +376,13 @@ impl EventLoop {
     }
 }
 
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // Nobody will hear what the handlers that still run have to say.
+        self.running.values().for_each(CancelToken::cancel);
+    }
+}
+
 impl Drain {
     /// When to look again.
     fn next(&self) -> Time {
@@ -407,12 +414,18 @@ fn run_inline(
     static NEVER: CancelToken = CancelToken::never();
     reply.clear();
     let method = &methods[start.method];
-    let names = (start.key.session, start.key.call);
-    let deadline = instant(now, start.expiry);
-    let context = Context::new(names, start.route.remote, &method.name, deadline, &NEVER, view);
+    let context = Context {
+        session: start.key.session,
+        call: start.key.call,
+        peer: start.route.remote,
+        method: &method.name,
+        deadline: instant(now, start.expiry),
+        cancel: &NEVER,
+        gauges: view,
+    };
     let (result, panicked) = match &method.action {
         Action::Inline(handler) | Action::Pooled(handler) => {
-            caught(|| handler(&context, start.body, reply))
+            context.scope().enter(|| caught(|| handler(&context, start.body, reply)))
         }
         // `spec` says that these are queued.
         Action::Deferred(_) => unreachable!("a deferred method is never run inline"),

@@ -38,8 +38,8 @@ impl Handle {
         self.send(Command::Drain(grace));
     }
 
-    /// Ends the server at once. Calls that run are abandoned: their callers will learn that the
-    /// outcome is unknown.
+    /// Ends the server at once. Calls that run are abandoned: their cancel tokens are set, and
+    /// their callers will learn that the outcome is unknown.
     pub fn stop(&self) {
         self.send(Command::Stop);
     }

@@ -16,9 +16,9 @@ use crate::core::Time;
 use crate::core::server::{CallKey, Job};
 use crate::net::Clock;
 use crate::service::{
-    Action, CancelToken, Context, Gauges, Method, OwnedContext, Responder, Status,
+    Action, CancelToken, Context, Method, OwnedContext, PANICKED, Responder, Scope, Status,
 };
-use crate::wire::{Code, Reason};
+use crate::wire::{Code, MetadataRef, Reason};
 
 /// A call for a worker.
 pub(super) struct Task {
@@ -141,32 +141,45 @@ impl Worker {
             let reports = [Report::NotStarted { key, reason }, Report::Idle { request: body }];
             return self.inbox.push(reports);
         }
-        let names = (key.session, key.call);
         let deadline = instant(now, expiry);
+        let scope = Scope::new(deadline, cancel.clone(), MetadataRef::EMPTY);
         match &method.action {
             Action::Inline(handler) | Action::Pooled(handler) => {
-                let context =
-                    Context::new(names, route.remote, &method.name, deadline, &cancel, &());
+                let context = Context {
+                    session: key.session,
+                    call: key.call,
+                    peer: route.remote,
+                    method: &method.name,
+                    deadline,
+                    cancel: &cancel,
+                    gauges: &(),
+                };
                 let mut reply = Vec::new();
-                let (result, panicked) = caught(|| handler(&context, &body, &mut reply));
+                let (result, panicked) =
+                    scope.enter(|| caught(|| handler(&context, &body, &mut reply)));
                 let code = method.conclude(result, &mut reply);
                 let ended = Report::Ended { key, code, body: reply, panicked };
                 self.inbox.push([ended, Report::Idle { request: body }]);
             }
             Action::Deferred(handler) => {
-                let gauges: Arc<dyn Gauges + Send + Sync> = Arc::new(());
-                let name = Arc::clone(&method.name);
-                let context =
-                    OwnedContext::new(names, route.remote, name, deadline, cancel, gauges);
+                let context = OwnedContext {
+                    session: key.session,
+                    call: key.call,
+                    peer: route.remote,
+                    method: Arc::clone(&method.name),
+                    deadline,
+                    cancel,
+                    gauges: Arc::new(()),
+                };
                 let inbox = Arc::clone(&self.inbox);
                 let concluding = Arc::clone(&method);
-                let responder = Responder::new(move |result| {
-                    let panicked = thread::panicking();
+                let responder = Responder::telling_panics(move |result, panicked| {
                     let (code, body) = concluding.conclude_owned(result);
                     inbox.push([Report::Ended { key, code, body, panicked }]);
                 });
                 // A panic drops the responder, and that answers.
-                let _ = catch_unwind(AssertUnwindSafe(|| handler(context, body, responder)));
+                let begin = AssertUnwindSafe(|| handler(context, body, responder));
+                let _ = scope.enter(|| catch_unwind(begin));
                 self.inbox.push([Report::Idle { request: Vec::new() }]);
             }
         }
@@ -177,7 +190,7 @@ impl Worker {
 pub(super) fn caught(run: impl FnOnce() -> Result<(), Status>) -> (Result<(), Status>, bool) {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => (result, false),
-        Err(_) => (Err(Status::internal("the handler panicked")), true),
+        Err(_) => (Err(Status::internal(PANICKED)), true),
     }
 }
 

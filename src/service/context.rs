@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CancelToken, Status};
-use crate::wire::{CallId, SessionId};
+use super::{CancelToken, Scope, Status};
+use crate::wire::{CallId, MetadataRef, SessionId};
 
 /// Named numbers about the running server, such as counters of datagrams by kind.
 ///
@@ -45,18 +45,11 @@ pub struct Context<'a> {
     pub gauges: &'a dyn Gauges,
 }
 
-impl<'a> Context<'a> {
-    /// A context; what the server's driver makes for each call, and what a test of a handler may
-    /// make by hand. Deadline is as for [`Context::deadline`].
-    pub fn new(
-        (session, call): (SessionId, CallId),
-        peer: SocketAddr,
-        method: &'a str,
-        deadline: Instant,
-        cancel: &'a CancelToken,
-        gauges: &'a dyn Gauges,
-    ) -> Self {
-        Self { session, call, peer, method, deadline, cancel, gauges }
+impl Context<'_> {
+    /// What calls made on behalf of this one take from it. The handler runs in it anyway; code that
+    /// goes on elsewhere takes it along.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.deadline, self.cancel.clone(), MetadataRef::EMPTY)
     }
 
     /// How long the caller still waits; zero when the deadline has passed.
@@ -114,16 +107,33 @@ pub struct OwnedContext {
 }
 
 impl OwnedContext {
-    /// A context; see [`Context::new`].
-    pub fn new(
-        (session, call): (SessionId, CallId),
-        peer: SocketAddr,
-        method: Arc<str>,
-        deadline: Instant,
-        cancel: CancelToken,
-        gauges: Arc<dyn Gauges + Send + Sync>,
-    ) -> Self {
-        Self { session, call, peer, method, deadline, cancel, gauges }
+    /// The context of nobody's call, with an hour left: for tests of handlers. Fields may be set
+    /// to what a test needs.
+    ///
+    /// ```
+    /// use udp_rpc::service::{Action, Method, OwnedContext};
+    ///
+    /// let method = Method::inline("demo.Text/Reverse", |_context, request, reply| {
+    ///     reply.extend(request.iter().rev());
+    ///     Ok(())
+    /// });
+    /// let context = OwnedContext::for_test(&method.name);
+    /// let Action::Inline(handler) = &method.action else { unreachable!() };
+    /// let mut reply = Vec::new();
+    /// handler(&context.borrow(), b"abc", &mut reply)?;
+    /// assert_eq!(reply, b"cba");
+    /// # Ok::<(), udp_rpc::service::Status>(())
+    /// ```
+    pub fn for_test(method: &str) -> Self {
+        Self {
+            session: SessionId(1),
+            call: CallId(4096),
+            peer: SocketAddr::from(([127, 0, 0, 1], 9)),
+            method: method.into(),
+            deadline: Instant::now() + Duration::from_secs(3600),
+            cancel: CancelToken::new(),
+            gauges: Arc::new(()),
+        }
     }
 
     /// The same, borrowed, as handlers want it.
@@ -142,6 +152,20 @@ impl OwnedContext {
     /// How long the caller still waits; zero when the deadline has passed.
     pub fn remaining(&self) -> Duration {
         self.borrow().remaining()
+    }
+
+    /// Whether going on is of use; see [`Context::check`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::check`].
+    pub fn check(&self) -> Result<(), Status> {
+        self.borrow().check()
+    }
+
+    /// What calls made on behalf of this one take from it; see [`Context::scope`].
+    pub fn scope(&self) -> Scope {
+        self.borrow().scope()
     }
 }
 

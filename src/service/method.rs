@@ -1,9 +1,10 @@
 //! A method as a server offers it: a name, what it promises, and the code that it runs.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
-use super::{Context, OwnedContext, Responder, Status};
+use super::{Context, Executor, OwnedContext, Responder, Status, executor};
 use crate::wire::{Code, MAX_BODY, MethodId};
 
 /// Least room that is kept for a method's answer, bytes: a method whose replies are a byte long
@@ -115,6 +116,39 @@ impl Method {
         run: impl Fn(OwnedContext, Vec<u8>, Responder) + Send + Sync + 'static,
     ) -> Self {
         Self::new(name, Action::Deferred(Arc::new(run)))
+    }
+
+    /// A method that is a future, polled by `executor`. It runs in its call's
+    /// [scope](super::Scope), and is dropped when the call is cancelled or its deadline passes; a
+    /// panic in it is INTERNAL.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use udp_rpc::service::{Method, Registry, Task};
+    ///
+    /// let executor = Arc::new(|task: Task| smol::spawn(task).detach());
+    /// let mut registry = Registry::new();
+    /// registry.add(Method::asynchronous("demo.Text/Later", executor, |context, request| async move {
+    ///     smol::Timer::at(context.deadline.min(std::time::Instant::now())).await;
+    ///     Ok(request)
+    /// }))?;
+    /// # Ok::<(), udp_rpc::service::RegistryError>(())
+    /// ```
+    pub fn asynchronous<F>(
+        name: &str,
+        executor: Arc<dyn Executor>,
+        run: impl Fn(OwnedContext, Vec<u8>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Vec<u8>, Status>> + Send + 'static,
+    {
+        let run = Arc::new(run);
+        Self::deferred(name, move |context, request, responder| {
+            let (run, its) = (Arc::clone(&run), context.clone());
+            // The handler's first instruction, too, is the executor's to run.
+            let future = async move { run(its, request).await };
+            executor::run(&*executor, context, future, responder);
+        })
     }
 
     /// Declares what a second run would do.

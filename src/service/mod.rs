@@ -27,8 +27,10 @@
 //! # Ok::<(), udp_rpc::service::RegistryError>(())
 //! ```
 
+mod bundle;
 mod cancel;
 mod context;
+mod executor;
 mod method;
 mod names;
 mod registry;
@@ -49,11 +51,14 @@ mod schema;
 #[cfg(feature = "protobuf")]
 mod typed;
 
+pub use bundle::Service;
 pub use cancel::CancelToken;
 pub use context::{Context, Gauges, OwnedContext};
+pub use executor::{Executor, Task};
 pub use method::{Action, DeferredHandler, Handler, Idempotency, Method, REPLY_ROOM_MIN};
 pub use names::NAME_LEN_MAX;
 pub use registry::{Registry, RegistryError, Services};
+pub(crate) use responder::PANICKED;
 pub use responder::Responder;
 pub use scope::{Scope, Scoped, TRACE_KEYS};
 pub use status::Status;

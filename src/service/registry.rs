@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
+use super::bundle::Service;
 use super::method::Method;
 use super::names;
 use crate::wire::{MAX_BODY, MethodId};
@@ -62,6 +63,37 @@ impl Registry {
     pub fn add(&mut self, method: Method) -> Result<&mut Self, RegistryError> {
         let id = method.id();
         self.add_as(id, method)
+    }
+
+    /// Adds all methods of a service, and describes them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the service itself, and whatever [`add`](Self::add) and `describe` can
+    /// say. None of its methods is there then.
+    pub fn add_service(&mut self, service: Service) -> Result<&mut Self, RegistryError> {
+        let (descriptors, methods) = service.into_parts()?;
+        let before = self.methods.len();
+        for method in methods {
+            if let Err(error) = self.add(method) {
+                self.truncate(before);
+                return Err(error);
+            }
+        }
+        #[cfg(feature = "protobuf")]
+        if let Err(error) = self.describe(descriptors) {
+            self.truncate(before);
+            return Err(error);
+        }
+        #[cfg(not(feature = "protobuf"))]
+        let _ = descriptors;
+        Ok(self)
+    }
+
+    /// Takes all but the first `length` methods out again.
+    fn truncate(&mut self, length: usize) {
+        self.methods.truncate(length);
+        self.by_id.retain(|_, place| *place < length);
     }
 
     /// Adds a method under an id, so that tests can make ids collide.
@@ -194,6 +226,27 @@ pub enum RegistryError {
         /// The method.
         name: String,
     },
+    /// A service was given a method that does not have its name.
+    OfAnotherService {
+        /// The method.
+        name: String,
+        /// The service.
+        service: String,
+    },
+    /// A service was told to change a method that it does not have.
+    NoSuchMethod {
+        /// The method.
+        name: String,
+        /// The service.
+        service: String,
+        /// The methods that it has.
+        offered: Vec<String>,
+    },
+    /// A method was to run inline that answers later.
+    CannotBeInline {
+        /// The method.
+        name: String,
+    },
     /// The description is damaged, or contradicts itself or another.
     Schema(String),
 }
@@ -214,6 +267,18 @@ impl fmt::Display for RegistryError {
             ),
             Self::Streaming { name } => {
                 write!(f, "method {name} is declared as streaming and registered as unary")
+            }
+            Self::OfAnotherService { name, service } => {
+                write!(f, "method {name} is not one of the service {service}")
+            }
+            Self::NoSuchMethod { name, service, offered } if offered.is_empty() => {
+                write!(f, "{service} has no method {name}; it has none")
+            }
+            Self::NoSuchMethod { name, service, offered } => {
+                write!(f, "{service} has no method {name}; it has {}", offered.join(", "))
+            }
+            Self::CannotBeInline { name } => {
+                write!(f, "method {name} answers later, so it cannot run inline")
             }
             Self::Schema(why) => write!(f, "descriptors: {why}"),
         }

@@ -11,32 +11,47 @@ pub struct Responder {
     answer: Option<Answer>,
 }
 
-type Answer = Box<dyn FnOnce(Result<Vec<u8>, Status>) + Send>;
+/// Takes the answer, and whether it is one because the handler panicked.
+type Answer = Box<dyn FnOnce(Result<Vec<u8>, Status>, bool) + Send>;
 
 impl Responder {
     /// A responder that hands its one answer to `answer`, which must neither block nor panic: it
     /// runs on whatever thread responds.
     pub fn new(answer: impl FnOnce(Result<Vec<u8>, Status>) + Send + 'static) -> Self {
+        Self::telling_panics(|result, _panicked| answer(result))
+    }
+
+    /// The same, for somebody who counts panics.
+    pub(crate) fn telling_panics(
+        answer: impl FnOnce(Result<Vec<u8>, Status>, bool) + Send + 'static,
+    ) -> Self {
         Self { answer: Some(Box::new(answer)) }
     }
 
     /// Ends the call: the reply's bytes, or why it failed.
     pub fn respond(mut self, result: Result<Vec<u8>, Status>) {
         if let Some(answer) = self.answer.take() {
-            answer(result);
+            answer(result, false);
+        }
+    }
+
+    /// Ends the call of a handler whose panic was caught.
+    pub(crate) fn panicked(mut self) {
+        if let Some(answer) = self.answer.take() {
+            answer(Err(Status::internal(PANICKED)), true);
         }
     }
 }
 
+/// What callers are told of a panic.
+pub(crate) const PANICKED: &str = "the handler panicked";
+
 impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(answer) = self.answer.take() {
-            let why = if std::thread::panicking() {
-                "the handler panicked"
-            } else {
-                "the handler dropped its responder"
-            };
-            answer(Err(Status::internal(why)));
+            let panicked = std::thread::panicking();
+            let why = if panicked { PANICKED } else { "the handler dropped its responder" };
+            answer(Err(Status::internal(why)), panicked);
         }
     }
 }

@@ -1,21 +1,12 @@
 //! What the unit tests of services share: contexts, responders, and running one method.
 
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
 
-use super::{CancelToken, OwnedContext, Responder, Status};
-use crate::wire::{CallId, SessionId};
+use super::{OwnedContext, Responder, Status};
 
 /// A context with an hour left and no gauges.
 pub(crate) fn context(method: &str) -> OwnedContext {
-    OwnedContext::new(
-        (SessionId(1), CallId(4096)),
-        ([127, 0, 0, 1], 9).into(),
-        method.into(),
-        Instant::now() + Duration::from_secs(3600),
-        CancelToken::new(),
-        Arc::new(()),
-    )
+    OwnedContext::for_test(method)
 }
 
 /// A responder, and where its answer arrives.

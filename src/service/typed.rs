@@ -5,11 +5,13 @@
 //! not decode never reaches the handler.
 
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use prost::Message;
 
-use super::{Context, Idempotency, Method, OwnedContext, Responder, Status};
+use super::{Context, Executor, Idempotency, Method, OwnedContext, Responder, Status, executor};
 use crate::wire::MethodId;
 
 /// The signature of a method that takes one `Request` and gives one `Reply`.
@@ -118,6 +120,29 @@ where
         .idempotency(self.idempotency)
     }
 
+    /// This method, as a future that `executor` polls; see [`Method::asynchronous`]. A request that
+    /// does not decode never reaches the executor.
+    pub fn asynchronous<F>(
+        self,
+        executor: Arc<dyn Executor>,
+        run: impl Fn(OwnedContext, Request) -> F + Send + Sync + 'static,
+    ) -> Method
+    where
+        F: Future<Output = Result<Reply, Status>> + Send + 'static,
+    {
+        let run = Arc::new(run);
+        let handler = move |context: OwnedContext, body: Vec<u8>, responder: Responder| {
+            let request = match decode::<Request>(&body) {
+                Ok(request) => request,
+                Err(status) => return responder.respond(Err(status)),
+            };
+            let (run, its) = (Arc::clone(&run), context.clone());
+            let future = async move { Ok(run(its, request).await?.encode_to_vec()) };
+            executor::run(&*executor, context, future, responder);
+        };
+        Method::deferred(self.name, handler).idempotency(self.idempotency)
+    }
+
     /// The bytes of a request.
     pub fn encode_request(&self, request: &Request) -> Vec<u8> {
         request.encode_to_vec()
@@ -182,12 +207,20 @@ mod tests {
 
     const DOUBLE: Unary<u64, u64> = Unary::new("Test/Double").no_side_effects();
 
+    /// Runs tasks on threads of their own.
+    fn executor() -> Arc<dyn Executor> {
+        Arc::new(|task: super::super::Task| {
+            std::thread::spawn(move || smol::block_on(task));
+        })
+    }
+
     #[test]
     fn messages_are_decoded_and_encoded_around_the_handler() {
         for method in [
             DOUBLE.inline(|_, n| Ok(2 * n)),
             DOUBLE.pooled(|_, n| Ok(2 * n)),
             DOUBLE.deferred(|_, n, responder| responder.respond(Ok(2 * n))),
+            DOUBLE.asynchronous(executor(), |_, n| async move { Ok(2 * n) }),
         ] {
             assert_eq!(method.idempotency, Idempotency::NoSideEffects);
             let reply = testing::run(&method, &DOUBLE.encode_request(&21)).unwrap();
@@ -197,9 +230,11 @@ mod tests {
 
     #[test]
     fn request_that_does_not_decode_never_reaches_the_handler() {
-        for method in
-            [DOUBLE.inline(|_, _| unreachable!()), DOUBLE.deferred(|_, _, _| unreachable!())]
-        {
+        for method in [
+            DOUBLE.inline(|_, _| unreachable!()),
+            DOUBLE.deferred(|_, _, _| unreachable!()),
+            DOUBLE.asynchronous(executor(), |_, _| async { unreachable!() }),
+        ] {
             let status = testing::run(&method, &[0xff]).unwrap_err();
             assert_eq!(status.code, Code::InvalidArgument);
         }
