@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use udp_rpc::core::client::{Client, ClientConfig, Event, NewCall};
 use udp_rpc::core::server::{End, Execution, MethodSpec, Route, Server, ServerConfig};
 use udp_rpc::core::{Seed, Time};
-use udp_rpc::wire::{Code, MAX_DATAGRAM, MethodId};
+use udp_rpc::wire::{Code, MAX_DATAGRAM, Metadata, MetadataRef, MethodId};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let call = NewCall {
         method: shout.id,
+        metadata: Metadata::new(),
         body: b"hello".to_vec(),
         deadline: now() + Duration::from_secs(5),
         no_side_effects: true,
@@ -60,7 +61,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if let Some(start) = server.handle_datagram(now(), &route, &buffer[..length]) {
                 let body = start.body.to_ascii_uppercase();
                 let key = start.key;
-                server.complete(now(), key, End::Done { status: Code::Ok, body: &body });
+                server.complete(
+                    now(),
+                    key,
+                    End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: &body },
+                );
             }
         }
         server.handle_timeout(now());

@@ -14,9 +14,9 @@ use udp_rpc::core::client::ClientConfig;
 use udp_rpc::core::server::ServerConfig;
 use udp_rpc::wire::{
     Birth, CallId, Code, DEFAULT_PORT, Datagram, Epoch, Flags, FromClient, FromServer, HEADER_LEN,
-    HELLO_LEN, HelloAck, Kind, Limits, MAX_BODY, MAX_DATAGRAM, MAX_REQUEST_BODY, MethodId,
-    OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason, SessionId, SlotState, StatusBody, pad,
-    parse_from_client, parse_from_server, seal,
+    HELLO_LEN, HelloAck, Kind, Limits, MAX_BODY, MAX_DATAGRAM, MAX_REQUEST_BODY, Metadata,
+    MetadataRef, MethodId, OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason, SessionId,
+    SlotState, StatusBody, pad, parse_from_client, parse_from_server, seal,
 };
 
 fn proofs(block: &Block) -> Proofs {
@@ -47,8 +47,24 @@ fn body(block: &Block) -> Vec<u8> {
     body
 }
 
+/// The metadata that a vector names: `metadata.KEY = TEXT`, in hexadecimal where the key ends in
+/// `-bin`.
+fn metadata(block: &Block) -> Metadata {
+    let mut metadata = Metadata::new();
+    for (key, value) in block.all("metadata.") {
+        let value = if key.ends_with("-bin") { hex(value) } else { value.into() };
+        metadata.append(key, value).unwrap_or_else(|error| panic!("{}: {error}", block.name));
+    }
+    metadata
+}
+
 /// What a vector of a client says, by its fields.
-fn client_message<'a>(block: &Block, options: &'a [u8], body: &'a [u8]) -> FromClient<'a> {
+fn client_message<'a>(
+    block: &Block,
+    options: &'a [u8],
+    metadata: MetadataRef<'a>,
+    body: &'a [u8],
+) -> FromClient<'a> {
     let (session, call) = (SessionId(block.id("session")), CallId(block.id("call")));
     let proofs = proofs(block);
     match block.get("kind").unwrap() {
@@ -67,6 +83,7 @@ fn client_message<'a>(block: &Block, options: &'a [u8], body: &'a [u8]) -> FromC
             flags: Flags::from_u8(block.number("flags")),
             cell: block.number("cell"),
             proofs,
+            metadata,
             unknown_critical: block.number::<u8>("unknown_critical") == 1,
             options,
             body,
@@ -88,7 +105,7 @@ fn client_message<'a>(block: &Block, options: &'a [u8], body: &'a [u8]) -> FromC
 }
 
 /// What a vector of a server says, by its fields.
-fn server_message<'a>(block: &Block, body: &'a [u8]) -> FromServer<'a> {
+fn server_message<'a>(block: &Block, metadata: MetadataRef<'a>, body: &'a [u8]) -> FromServer<'a> {
     let (session, call) = (SessionId(block.id("session")), CallId(block.id("call")));
     let (clock, hold_us, credit) =
         (block.number("clock"), block.number("hold"), block.number("credit"));
@@ -112,6 +129,7 @@ fn server_message<'a>(block: &Block, body: &'a [u8]) -> FromServer<'a> {
             status: Code::from_u8(block.number("status")),
             flags: Flags::from_u8(block.number("flags")),
             cell,
+            metadata,
             body,
         },
         "PROGRESS" => FromServer::Progress {
@@ -188,17 +206,19 @@ fn vectors_say_what_they_name_and_are_emitted_byte_for_byte() {
         let (name, bytes) = (&block.name, block.bytes());
         let (body, extra) = (body(&block), hex(block.get("extra").unwrap_or_default()));
         let attempt = block.number("attempt");
+        let metadata = metadata(&block);
         let mut emitted = Vec::new();
         match block.direction.as_str() {
             "client" => {
                 let options = &bytes[HEADER_LEN..][..usize::from(bytes[47]) * 4];
-                let message = client_message(&block, options, &body);
+                let message = client_message(&block, options, metadata.borrow(), &body);
                 let datagram = Datagram { attempt, message };
                 assert_eq!(parse_from_client(&bytes).as_ref(), Ok(&datagram), "{name}");
                 datagram.emit(&mut emitted);
             }
             "server" => {
-                let datagram = Datagram { attempt, message: server_message(&block, &body) };
+                let datagram =
+                    Datagram { attempt, message: server_message(&block, metadata.borrow(), &body) };
                 assert_eq!(parse_from_server(&bytes).as_ref(), Ok(&datagram), "{name}");
                 datagram.emit(&mut emitted);
             }

@@ -53,6 +53,7 @@ REASONS = {  # 5.3: number, name, and the status that the caller sees
     20: ("unknown method", 12), 21: ("unauthorised", 7), 22: ("rate limited", 8),
     23: ("no room for reply", 8), 24: ("too many running", 8), 25: ("deadline too far", 3),
     26: ("unknown option", 12), 27: ("request too large", 8), 28: ("unsupported shape", 12),
+    29: ("unauthenticated", 16),
 }  # fmt: skip
 SECOND = 1_000_000  # all times are in µs
 Datagram = namedtuple("Datagram", "kind session call clock word cell attempt code flags body")

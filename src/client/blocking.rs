@@ -12,6 +12,7 @@ use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall, Pong
 use crate::core::fault::Faults;
 use crate::core::{CallError, CallToken, Reply, Seed, Time};
 use crate::net;
+use crate::wire::Metadata;
 
 /// What one call asks for beyond its method and request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -210,6 +211,7 @@ impl BlockingClient {
             code: status.code,
             message: status.message,
             details: status.details,
+            metadata: reply.metadata.clone(),
             outcome: crate::core::Outcome::Executed,
             attempts: reply.attempts,
             issues: reply.issues,
@@ -230,6 +232,7 @@ impl BlockingClient {
         let now = self.link.now();
         let call = NewCall {
             method: method.id(),
+            metadata: Metadata::new(),
             body: request.to_vec(),
             deadline: now + options.timeout.unwrap_or(self.timeout),
             no_side_effects: method.has_no_side_effects(),

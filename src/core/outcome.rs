@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::CallToken;
-use crate::wire::{Code, Reason};
+use crate::wire::{Code, Metadata, Reason};
 
 /// What proves that a call has not run and never will. There are exactly three such proofs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +62,8 @@ impl fmt::Display for Outcome {
 /// A reply: the procedure ran exactly once, and this is that run's reply.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reply {
+    /// What came with the reply message.
+    pub metadata: Metadata,
     /// The reply message.
     pub body: Vec<u8>,
     /// Transmissions of all issues together.
@@ -86,6 +88,8 @@ pub struct CallError {
     pub message: String,
     /// What went wrong, for programs; as the server sent it.
     pub details: Vec<u8>,
+    /// What came with the answer of a call that ran; empty for any other.
+    pub metadata: Metadata,
     /// Whether it ran.
     pub outcome: Outcome,
     /// Transmissions of all issues together.

@@ -23,6 +23,7 @@ use crate::core::server::{
 };
 use crate::net::{Batch, Clock, SendError, Socket, seed};
 use crate::service::{Action, CancelToken, Context, Method, Services};
+use crate::wire::MetadataRef;
 
 /// Token of the waker; sockets have their index.
 const WAKER: Token = Token(usize::MAX);
@@ -237,7 +238,11 @@ impl EventLoop {
                 self.counters.panics += u64::from(panicked);
                 // The next call's expiry is not to be checked against a time long gone.
                 now = self.clock.now();
-                self.core.complete(now, start.key, End::Done { status: code, body: &self.reply });
+                self.core.complete(
+                    now,
+                    start.key,
+                    End::Done { status: code, metadata: MetadataRef::EMPTY, body: &self.reply },
+                );
             }
         }
         true
@@ -253,7 +258,11 @@ impl EventLoop {
                 Report::Ended { key, code, body, panicked } => {
                     self.counters.panics += u64::from(panicked);
                     self.running.remove(&key);
-                    self.core.complete(now, key, End::Done { status: code, body: &body });
+                    self.core.complete(
+                        now,
+                        key,
+                        End::Done { status: code, metadata: MetadataRef::EMPTY, body: &body },
+                    );
                 }
                 Report::NotStarted { key, reason } => {
                     self.running.remove(&key);

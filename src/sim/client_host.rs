@@ -13,6 +13,7 @@ use crate::core::CallToken;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{self, CallHandle, Client, ClientConfig, NewCall};
+use crate::wire::Metadata;
 
 /// What befalls clients.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,7 @@ impl ClientHost {
         let length = net.dice.pick(&[0, 0, 0, 100, 1000]);
         let call = NewCall {
             method: method.id(),
+            metadata: Metadata::new(),
             body: request.to_body(length),
             deadline,
             no_side_effects: method.has_no_side_effects(),

@@ -16,7 +16,7 @@ use super::plan::Fortune;
 use super::work::{Method, Request};
 use crate::core::server::{CallKey, Done, End, Route, Server, ServerConfig};
 use crate::core::{Rule, Time};
-use crate::wire::{Code, Reason, StatusBody};
+use crate::wire::{Code, MetadataRef, Reason, StatusBody};
 
 /// More lives than any server of a world has.
 const LIVES_MAX: u32 = 1_000_000;
@@ -397,5 +397,5 @@ fn complete(
             Code::Ok
         }
     };
-    server.complete(now, key, End::Done { status, body: &body });
+    server.complete(now, key, End::Done { status, metadata: MetadataRef::EMPTY, body: &body });
 }

@@ -2,8 +2,8 @@
 
 use super::header::{Flags, Header, Kind, Sender, halves, nonce_halves, seal, whole};
 use super::{
-    CallId, Datagram, HEADER_LEN, HELLO_LEN, MAX_DATAGRAM, MethodId, ParseError, Proofs, SessionId,
-    VERSION, options,
+    CallId, Datagram, HEADER_LEN, HELLO_LEN, MAX_DATAGRAM, MetadataRef, MethodId, ParseError,
+    Proofs, SessionId, VERSION, options,
 };
 
 /// What a datagram of a client says.
@@ -39,9 +39,13 @@ pub enum FromClient<'a> {
         cell: u32,
         /// Proofs of session and address.
         proofs: Proofs,
+        /// What goes with the message; its option and the body are at most
+        /// [`MAX_REQUEST_BODY`](super::MAX_REQUEST_BODY) bytes together.
+        metadata: MetadataRef<'a>,
         /// There is a critical option that this version does not know: the call is refused.
         unknown_critical: bool,
-        /// The options area as it stands there (ignored by `emit`, which writes `proofs` alone).
+        /// The options area as it stands there (ignored by `emit`, which writes `proofs` and
+        /// `metadata`).
         options: &'a [u8],
         /// The message, or a part of it.
         body: &'a [u8],
@@ -104,7 +108,8 @@ pub enum FromClient<'a> {
 /// Why it must be dropped.
 pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, ParseError> {
     let (header, area, body) = Header::parse(datagram, Sender::Client)?;
-    let (parsed, body) = options::parse(area, body)?;
+    let metadata = (header.kind == Kind::Request).then_some(options::REQUEST_METADATA);
+    let (parsed, body) = options::parse(area, body, metadata)?;
     if parsed.unknown_critical && header.kind != Kind::Request {
         return Err(ParseError::Options);
     }
@@ -142,6 +147,7 @@ pub fn parse_from_client(datagram: &[u8]) -> Result<Datagram<FromClient<'_>>, Pa
                 flags: header.flags,
                 cell: header.cell,
                 proofs,
+                metadata: parsed.metadata,
                 unknown_critical: parsed.unknown_critical,
                 options: area,
                 body,
@@ -216,6 +222,7 @@ impl Datagram<FromClient<'_>> {
                 flags,
                 cell,
                 proofs,
+                metadata,
                 body,
                 ..
             } => {
@@ -226,8 +233,9 @@ impl Datagram<FromClient<'_>> {
                     flags: *flags,
                     ..Header::new(Kind::Request, *session, call.0, attempt)
                 };
-                header.emit(out, VERSION, proofs.len());
+                header.emit(out, VERSION, proofs.len() + metadata.option_len());
                 proofs.emit(out);
+                metadata.emit(options::REQUEST_METADATA, out);
                 out.extend_from_slice(body);
             }
             FromClient::Ack { session, call, hold_us, credit, cell, proofs } => {

@@ -1,6 +1,6 @@
 //! Metadata: what goes with a call beside its message, as pairs of key and value.
 //!
-//! On the wire they are one option (`PROTOCOL.md` section on options). Keys are gRPC's: lower-case
+//! On the wire they are one option (`PROTOCOL.md` section 2.4). Keys are gRPC's: lower-case
 //! letters, digits, `_`, `-` and `.`; one that ends in `-bin` has any bytes for a value, every
 //! other printable ASCII. Keys may repeat, and the order is kept.
 //!
@@ -15,6 +15,9 @@ pub const METADATA_MAX: usize = super::OPTIONS_LEN_MAX - super::PROOFS_LEN - OPT
 
 /// Type and length of the option.
 const OPTION_HEAD: usize = 2;
+
+/// Units of four bytes in which options are counted.
+const UNIT: usize = 4;
 
 /// Bytes of an entry beside its key and its value: the lengths of both.
 const ENTRY_HEAD: usize = 3;
@@ -81,7 +84,7 @@ impl<'a> MetadataRef<'a> {
     pub const EMPTY: Self = Self(&[]);
 
     /// Reads the data of an option: entries, then up to three zeros. `None` if they are not
-    /// well-formed.
+    /// well-formed, or more than may be sent.
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
         let mut rest = data;
         while rest.first().is_some_and(|key_len| *key_len > 0) {
@@ -92,7 +95,33 @@ impl<'a> MetadataRef<'a> {
             rest = after;
         }
         let entries = data.split_at_checked(data.len() - rest.len())?.0;
-        (rest.len() < 4 && rest.iter().all(|byte| *byte == 0)).then_some(Self(entries))
+        let filled = rest.len() < UNIT && rest.iter().all(|byte| *byte == 0);
+        (filled && entries.len() <= METADATA_MAX).then_some(Self(entries))
+    }
+
+    /// Appends the option, under this type; nothing for no metadata.
+    pub(super) fn emit(self, kind: u8, out: &mut Vec<u8>) {
+        let length = self.option_len();
+        // Entries are at most `METADATA_MAX` bytes, so the count fits.
+        let (Ok(units), true) = (u8::try_from(length / UNIT), length > 0) else { return };
+        let end = out.len() + length;
+        out.extend_from_slice(&[kind, units]);
+        out.extend_from_slice(self.0);
+        out.resize(end, 0);
+    }
+
+    /// Appends the entries and the zeros behind them, [`option_len`](Self::option_len) bytes
+    /// together: how a reply is kept, with what its metadata takes in a datagram before its body.
+    pub(crate) fn keep(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.option_len();
+        out.extend_from_slice(self.0);
+        out.resize(end, 0);
+    }
+
+    /// The metadata that [`keep`](Self::keep) has written; none if these are other bytes.
+    pub(crate) fn kept(bytes: &'a [u8]) -> Self {
+        let entries = bytes.len().saturating_sub(OPTION_HEAD);
+        bytes.get(..entries).and_then(Self::parse).unwrap_or_default()
     }
 
     /// All pairs, in the order in which they were sent.
@@ -139,7 +168,7 @@ impl<'a> MetadataRef<'a> {
     pub fn option_len(self) -> usize {
         match self.0.len() {
             0 => 0,
-            bytes => (OPTION_HEAD + bytes).next_multiple_of(4),
+            bytes => (OPTION_HEAD + bytes).next_multiple_of(UNIT),
         }
     }
 }

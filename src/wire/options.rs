@@ -1,7 +1,7 @@
 //! Options: type u8 (high bit: critical), length u8 in 4-byte units (these two bytes included),
 //! data.
 
-use super::{HEADER_LEN, ParseError, seal};
+use super::{HEADER_LEN, MetadataRef, ParseError, seal};
 
 /// Most bytes of options in a datagram: the header counts them in a byte, in units of four.
 pub const OPTIONS_LEN_MAX: usize = 255 * 4;
@@ -12,6 +12,10 @@ pub(super) const PROOF_LEN: usize = 16;
 const PAD: u8 = 0x00;
 const BIRTH: u8 = 0x81;
 const PATH: u8 = 0x82;
+/// Of a REQUEST: a server that does not know it must not run the call without.
+pub(super) const REQUEST_METADATA: u8 = 0x84;
+/// Of a REPLY: a client that does not know it has its reply all the same.
+pub(super) const REPLY_METADATA: u8 = 0x04;
 /// Set in the type of an option that must be understood.
 const CRITICAL: u8 = 0x80;
 
@@ -113,16 +117,24 @@ pub fn pad(out: &mut Vec<u8>, start: usize, size: usize) -> bool {
 
 /// What a datagram's options say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Parsed {
+pub(super) struct Parsed<'a> {
     pub(super) proofs: Proofs,
+    /// Empty where there is no such option, or the kind of datagram has none.
+    pub(super) metadata: MetadataRef<'a>,
     /// There is a critical option that this version does not know.
     pub(super) unknown_critical: bool,
 }
 
-/// Reads the options area, and cuts what PAD has put behind the body.
-pub(super) fn parse<'a>(area: &[u8], body: &'a [u8]) -> Result<(Parsed, &'a [u8]), ParseError> {
+/// Reads the options area, and cuts what PAD has put behind the body. `metadata` is the type that
+/// METADATA has in this kind of datagram; elsewhere its types are unknown ones.
+pub(super) fn parse<'a>(
+    area: &'a [u8],
+    body: &'a [u8],
+    metadata: Option<u8>,
+) -> Result<(Parsed<'a>, &'a [u8]), ParseError> {
     let mut parsed = Parsed::default();
     let mut trailing = None;
+    let mut told = None;
     for option in Options(area) {
         let (kind, data) = option?;
         match kind {
@@ -136,9 +148,16 @@ pub(super) fn parse<'a>(area: &[u8], body: &'a [u8]) -> Result<(Parsed, &'a [u8]
                 parsed.proofs.path = Some(PathProof { issued, mac });
             }
             PAD | BIRTH | PATH => return Err(ParseError::Options),
+            known if metadata == Some(known) => {
+                let read = MetadataRef::parse(data).ok_or(ParseError::Options)?;
+                if told.replace(read).is_some() {
+                    return Err(ParseError::Options);
+                }
+            }
             other => parsed.unknown_critical |= other & CRITICAL != 0,
         }
     }
+    parsed.metadata = told.unwrap_or_default();
     let length = body.len().checked_sub(trailing.unwrap_or(0)).ok_or(ParseError::Options)?;
     match body.split_at_checked(length) {
         Some((body, padding)) if padding.iter().all(|byte| *byte == 0) => Ok((parsed, body)),

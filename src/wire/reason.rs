@@ -95,6 +95,8 @@ reasons! {
     RequestTooLarge = 27 ResourceExhausted "request too large",
     /// A shape of call that this method, or this server, does not have.
     UnsupportedShape = 28 Unimplemented "shape of call not supported",
+    /// The caller has not said who it is, or not in a way that the server believes.
+    Unauthenticated = 29 Unauthenticated "not authenticated",
 }
 
 impl Reason {

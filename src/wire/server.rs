@@ -4,8 +4,8 @@ use byteorder::{BigEndian, ByteOrder};
 
 use super::header::{Flags, Header, Kind, Sender, halves, nonce_halves, seal, whole};
 use super::{
-    Birth, CallId, Code, Datagram, Epoch, HEADER_LEN, HELLO_LEN, ParseError, PathProof, Reason,
-    SessionId, SlotState, VERSION, options,
+    Birth, CallId, Code, Datagram, Epoch, HEADER_LEN, HELLO_LEN, MetadataRef, ParseError,
+    PathProof, Reason, SessionId, SlotState, VERSION, options,
 };
 
 /// Length of a VERSION datagram, bytes. What is shorter is never answered by one.
@@ -103,6 +103,9 @@ pub enum FromServer<'a> {
         flags: Flags,
         /// The first cell of the body.
         cell: u32,
+        /// What goes with the reply; its option and the body are at most
+        /// [`MAX_BODY`](super::MAX_BODY) bytes together.
+        metadata: MetadataRef<'a>,
         /// The reply, or a [`super::StatusBody`] when the status is not OK.
         body: &'a [u8],
     },
@@ -188,7 +191,8 @@ pub enum FromServer<'a> {
 /// Why it must be dropped.
 pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, ParseError> {
     let (header, area, body) = Header::parse(datagram, Sender::Server)?;
-    let (parsed, body) = options::parse(area, body)?;
+    let metadata = (header.kind == Kind::Reply).then_some(options::REPLY_METADATA);
+    let (parsed, body) = options::parse(area, body, metadata)?;
     if parsed.unknown_critical {
         return Err(ParseError::Options);
     }
@@ -232,6 +236,7 @@ pub fn parse_from_server(datagram: &[u8]) -> Result<Datagram<FromServer<'_>>, Pa
                 status,
                 flags,
                 cell,
+                metadata: parsed.metadata,
                 body,
             };
             return Ok(Datagram { attempt, message });
@@ -360,6 +365,7 @@ impl Datagram<FromServer<'_>> {
         let start = out.len();
         let new = |kind, session, call: CallId| Header::new(kind, session, call.0, self.attempt);
         let mut version = VERSION;
+        let mut meta = MetadataRef::EMPTY;
         let mut tail: &[u8] = &[];
         let header = match &self.message {
             FromServer::Version { session, call, lowest, highest } => {
@@ -380,8 +386,10 @@ impl Datagram<FromServer<'_>> {
                 status,
                 flags,
                 cell,
+                metadata,
                 body,
             } => {
+                meta = *metadata;
                 tail = body;
                 Header {
                     clock: *clock,
@@ -429,7 +437,8 @@ impl Datagram<FromServer<'_>> {
                 ..new(Kind::Goaway, *session, *call)
             },
         };
-        header.emit(out, version, 0);
+        header.emit(out, version, meta.option_len());
+        meta.emit(options::REPLY_METADATA, out);
         if let FromServer::HelloAck { ack, .. } = &self.message {
             ack.emit(out);
         }

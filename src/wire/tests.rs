@@ -17,7 +17,7 @@ fn call() -> impl Strategy<Value = CallId> {
 }
 
 /// Owned parts of a client's datagram: which kind, and numbers for all fields.
-type ClientParts = (u8, u64, CallId, u64, u64, u32, u8, Proofs, Vec<u8>);
+type ClientParts = (u8, u64, CallId, u64, u64, u32, u8, Proofs, (Metadata, Vec<u8>));
 
 fn client_parts() -> impl Strategy<Value = ClientParts> {
     (
@@ -29,12 +29,34 @@ fn client_parts() -> impl Strategy<Value = ClientParts> {
         any::<u32>(),
         any::<u8>(),
         proofs(),
-        prop::collection::vec(any::<u8>(), 0..MAX_REQUEST_BODY),
+        contents(),
+    )
+}
+
+/// Metadata and a body that fit a REQUEST together.
+fn contents() -> impl Strategy<Value = (Metadata, Vec<u8>)> {
+    let text = ("[a-z0-9_.-]{1,20}", "[ -~]{0,60}").prop_map(|(key, text)| (key, text.into()));
+    let bytes = ("[a-z0-9_.-]{0,20}", prop::collection::vec(any::<u8>(), 0..400))
+        .prop_map(|(key, bytes)| (key + "-bin", bytes));
+    let pairs = prop::collection::vec(prop_oneof![text, bytes], 0..6);
+    let metadata = prop_oneof![Just(Vec::new()), pairs].prop_map(|pairs| {
+        let mut metadata = Metadata::new();
+        for (key, value) in pairs {
+            // What is too much is left out.
+            let _ = metadata.append(&key, value);
+        }
+        metadata
+    });
+    (metadata, prop::collection::vec(any::<u8>(), 0..MAX_REQUEST_BODY)).prop_map(
+        |(metadata, mut body)| {
+            body.truncate(MAX_REQUEST_BODY - metadata.borrow().option_len());
+            (metadata, body)
+        },
     )
 }
 
 fn from_client<'a>(parts: &'a ClientParts) -> Datagram<FromClient<'a>> {
-    let (kind, session, call, clock, word, cell, attempt, proofs, body) = parts;
+    let (kind, session, call, clock, word, cell, attempt, proofs, (metadata, body)) = parts;
     let (session, call, proofs) = (SessionId(*session), *call, *proofs);
     let message = match kind {
         0 => FromClient::Hello {
@@ -52,6 +74,7 @@ fn from_client<'a>(parts: &'a ClientParts) -> Datagram<FromClient<'a>> {
             flags: Flags::WHOLE,
             cell: *cell,
             proofs,
+            metadata: metadata.borrow(),
             unknown_critical: false,
             options: &[],
             body,
@@ -73,7 +96,7 @@ fn from_client<'a>(parts: &'a ClientParts) -> Datagram<FromClient<'a>> {
 }
 
 fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
-    let (kind, session, call, clock, word, cell, attempt, _, body) = parts;
+    let (kind, session, call, clock, word, cell, attempt, _, (metadata, body)) = parts;
     let (session, call, clock, hold_us) = (SessionId(*session), *call, *clock, *cell);
     let epoch = Epoch(*word);
     let message = match kind {
@@ -86,6 +109,7 @@ fn from_server<'a>(parts: &'a ClientParts) -> Datagram<FromServer<'a>> {
             status: Code::from_u8((*word % 17) as u8),
             flags: Flags::WHOLE,
             cell: 0,
+            metadata: metadata.borrow(),
             body,
         },
         1 => {
@@ -164,7 +188,8 @@ proptest! {
         let mut bytes = b"before".to_vec();
         bytes.extend_from_slice(&plain);
         let size = plain.len() + more;
-        let fits = matches!(more, 0 | 4..=1023);
+        let options = usize::from(plain[HEADER_LEN - 1]);
+        let fits = more == 0 || more >= 4 && options + more / 4 <= 255;
         prop_assert_eq!(pad(&mut bytes, 6, size), fits);
         if matches!(datagram.message, FromServer::HelloAck { .. }) {
             return Ok(());
@@ -219,7 +244,8 @@ proptest! {
 #[test]
 fn unknown_version_is_told_apart_from_damage() {
     let mut bytes = Vec::new();
-    from_client(&(3, 8, CallId(9), 0, 0, 0, 1, Proofs::default(), Vec::new())).emit(&mut bytes);
+    from_client(&(3, 8, CallId(9), 0, 0, 0, 1, Proofs::default(), Default::default()))
+        .emit(&mut bytes);
     bytes[2] = 9;
     assert_eq!(parse_from_client(&bytes), Err(ParseError::Crc));
     seal(&mut bytes);
@@ -252,4 +278,115 @@ fn codes_and_reasons_keep_their_numbers() {
         assert_eq!(Reason::from_u8(number).to_u8(), number);
         assert_eq!(SlotState::from_u8(number).to_u8(), number);
     }
+}
+
+/// A REQUEST (or, by `kind`, what a server sends) with these options and the body `body`.
+fn with_options(kind: Kind, options: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_LEN];
+    bytes[..4].copy_from_slice(&[0x55, 0x52, VERSION, kind.to_u8()]);
+    bytes[23] = 9;
+    if matches!(kind, Kind::Request | Kind::Reply) {
+        bytes[46] = Flags::WHOLE.to_u8();
+    }
+    bytes[47] = u8::try_from(options.len() / 4).unwrap();
+    bytes.extend_from_slice(options);
+    if matches!(kind, Kind::Request | Kind::Reply) {
+        bytes.extend_from_slice(b"body");
+    }
+    seal(&mut bytes);
+    bytes
+}
+
+fn request_metadata(options: &[u8]) -> Result<Metadata, ParseError> {
+    let bytes = with_options(Kind::Request, options);
+    match parse_from_client(&bytes)?.message {
+        FromClient::Request { metadata, unknown_critical: false, body: b"body", .. } => {
+            Ok(metadata.to_owned())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reply_metadata(options: &[u8]) -> Result<Metadata, ParseError> {
+    let bytes = with_options(Kind::Reply, options);
+    match parse_from_server(&bytes)?.message {
+        FromServer::Reply { metadata, body: b"body", .. } => Ok(metadata.to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn metadata_of_a_request_is_critical_and_of_a_reply_elective() {
+    let entry = [2, 1, b'a', 0, 1, b'x'];
+    let option = |kind: u8| [&[kind][..], &entry, &[0]].concat();
+    let mut expected = Metadata::new();
+    expected.append("a", "x").unwrap();
+    assert_eq!(request_metadata(&option(0x84)), Ok(expected.clone()));
+    assert_eq!(reply_metadata(&option(0x04)), Ok(expected));
+    // The other way about they are what their types say.
+    assert_eq!(request_metadata(&option(0x04)), Ok(Metadata::new()));
+    assert_eq!(reply_metadata(&option(0x84)), Err(ParseError::Options));
+    for (kind, critical, expected) in [
+        (Kind::Ping, true, Err(ParseError::Options)),
+        (Kind::Ping, false, Ok(())),
+        (Kind::Pong, true, Err(ParseError::Options)),
+        (Kind::Pong, false, Ok(())),
+    ] {
+        let bytes = with_options(kind, &option(if critical { 0x84 } else { 0x04 }));
+        let parsed = match kind {
+            Kind::Ping => parse_from_client(&bytes).map(|_| ()),
+            _ => parse_from_server(&bytes).map(|_| ()),
+        };
+        assert_eq!(parsed, expected, "{kind:?} {critical}");
+    }
+}
+
+#[test]
+fn malformed_metadata_is_dropped() {
+    let good = [0x84, 2, 1, b'a', 0, 1, b'x', 0];
+    assert!(request_metadata(&good).is_ok());
+    assert_eq!(request_metadata(&[0x84, 1, 0, 0]), Ok(Metadata::new()), "no entry at all");
+    let twice = [good, good].concat();
+    let nothing_for_long = [0x84, 2, 0, 0, 0, 0, 0, 0];
+    let cut = [0x84, 2, 1, b'a', 0, 9, b'x', 0];
+    let upper = [0x84, 2, 1, b'A', 0, 1, b'x', 0];
+    let control = [0x84, 2, 1, b'a', 0, 1, 7, 0];
+    for bad in [&twice[..], &nothing_for_long, &cut, &upper, &control] {
+        assert_eq!(request_metadata(bad), Err(ParseError::Options), "{bad:02x?}");
+        let mut elective = bad.to_vec();
+        elective[0] = 0x04;
+        if bad.len() > 8 {
+            elective[8] = 0x04;
+        }
+        assert_eq!(reply_metadata(&elective), Err(ParseError::Options), "{bad:02x?}");
+    }
+}
+
+#[test]
+fn metadata_beyond_its_limit_is_malformed() {
+    let option = |bytes: usize| {
+        let value = u16::try_from(bytes - 4).unwrap().to_be_bytes();
+        let mut option = vec![0x84, u8::try_from((bytes + 2).div_ceil(4)).unwrap(), 1, b'a'];
+        option.extend_from_slice(&value);
+        option.resize(2 + bytes, b'x');
+        option.resize((2 + bytes).next_multiple_of(4), 0);
+        option
+    };
+    let longest = request_metadata(&option(METADATA_MAX)).unwrap();
+    assert_eq!(longest.borrow().as_bytes().len(), METADATA_MAX);
+    assert_eq!(longest.borrow().option_len() + PROOFS_LEN, OPTIONS_LEN_MAX);
+    assert_eq!(request_metadata(&option(METADATA_MAX + 1)), Err(ParseError::Options));
+}
+
+#[test]
+fn metadata_is_kept_as_it_is_sent() {
+    for value in ["", "1", "12", "123", "1234"] {
+        let mut metadata = Metadata::new();
+        metadata.append("key", value).unwrap();
+        let mut kept = Vec::new();
+        metadata.borrow().keep(&mut kept);
+        assert_eq!(kept.len(), metadata.borrow().option_len());
+        assert_eq!(MetadataRef::kept(&kept), metadata.borrow());
+    }
+    assert_eq!(MetadataRef::kept(&[]), MetadataRef::EMPTY);
 }

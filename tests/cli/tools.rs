@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use udp_rpc::wire::{
-    CallId, Code, Datagram, Flags, FromClient, FromServer, HELLO_LEN, MethodId, Proofs, SessionId,
+    CallId, Code, Datagram, Flags, FromClient, FromServer, HELLO_LEN, MetadataRef, MethodId,
+    Proofs, SessionId,
 };
 
 use crate::common::Daemon;
@@ -118,6 +119,7 @@ fn request() -> String {
         flags: Flags::WHOLE,
         cell: 0,
         proofs: Proofs::default(),
+        metadata: MetadataRef::EMPTY,
         unknown_critical: false,
         options: &[],
         body: &[8, 3, 16, 4],
@@ -137,6 +139,7 @@ fn reply() -> String {
         status: Code::Ok,
         flags: Flags::WHOLE,
         cell: 0,
+        metadata: MetadataRef::EMPTY,
         body: &[8, 7],
     };
     Datagram { attempt: 2, message }.emit(&mut bytes);

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use udp_rpc::wire::{
-    CallId, Datagram, Flags, FromClient, FromServer, HELLO_LEN, HelloAck, MethodId, Proofs,
-    SessionId, VERSION, parse_from_server,
+    CallId, Datagram, Flags, FromClient, FromServer, HELLO_LEN, HelloAck, MetadataRef, MethodId,
+    Proofs, SessionId, VERSION, parse_from_server,
 };
 
 /// From the handshake to the expiry of requests, µs: within the longest deadline of a server that
@@ -153,6 +153,7 @@ impl Offer {
             flags: Flags::WHOLE,
             cell: 0,
             proofs,
+            metadata: MetadataRef::EMPTY,
             unknown_critical: false,
             options: &[],
             body,

@@ -19,6 +19,12 @@ impl Block {
         self.fields.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// All fields whose names begin with this, without it, in order.
+    pub(crate) fn all<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let fields = self.fields.iter();
+        fields.filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    }
+
     /// A decimal number; zero if it is not there.
     pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> T {
         let text = self.get(key).unwrap_or("0");

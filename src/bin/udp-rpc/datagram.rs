@@ -6,7 +6,7 @@
 use std::fmt;
 
 use udp_rpc::wire::{
-    Code, FromClient, FromServer, Kind, MethodId, ParseError, Proofs, StatusBody,
+    Code, FromClient, FromServer, Kind, MetadataRef, MethodId, ParseError, Proofs, StatusBody,
     parse_from_client, parse_from_server,
 };
 
@@ -28,6 +28,8 @@ pub(crate) enum Shown {
     Text(String),
     /// Bytes, in hexadecimal.
     Bytes(Vec<u8>),
+    /// Metadata: keys with text or bytes, in order.
+    Pairs(Vec<(String, Shown)>),
 }
 
 impl Shown {
@@ -38,6 +40,10 @@ impl Shown {
             Shown::Set => true.into(),
             Shown::Text(text) => text.as_str().into(),
             Shown::Bytes(bytes) => data_encoding::HEXLOWER.encode(bytes).into(),
+            Shown::Pairs(pairs) => pairs
+                .iter()
+                .map(|(key, value)| serde_json::json!({ "key": key, "value": value.json() }))
+                .collect(),
         }
     }
 }
@@ -50,6 +56,16 @@ impl fmt::Display for Shown {
             Shown::Text(text) => f.write_str(text),
             Shown::Bytes(bytes) if bytes.is_empty() => f.write_str("empty"),
             Shown::Bytes(bytes) => f.write_str(&data_encoding::HEXLOWER.encode(bytes)),
+            Shown::Pairs(pairs) => {
+                for (place, (key, value)) in pairs.iter().enumerate() {
+                    let comma = if place == 0 { "" } else { ", " };
+                    match value {
+                        Shown::Text(text) => write!(f, "{comma}{key}={text:?}")?,
+                        other => write!(f, "{comma}{key}={other}")?,
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -133,6 +149,21 @@ impl Fields {
         self
     }
 
+    /// Metadata, where there is any.
+    fn metadata(mut self, metadata: MetadataRef<'_>) -> Self {
+        let shown = |(key, value): (&str, &[u8])| {
+            let value = match std::str::from_utf8(value) {
+                Ok(text) if !key.ends_with("-bin") => Shown::Text(text.to_owned()),
+                _ => Shown::Bytes(value.to_vec()),
+            };
+            (key.to_owned(), value)
+        };
+        if !metadata.is_empty() {
+            self.0.push(("metadata", Shown::Pairs(metadata.iter().map(shown).collect())));
+        }
+        self
+    }
+
     fn proofs(mut self, proofs: &Proofs) -> Self {
         if let Some(birth) = proofs.birth {
             self = self.text("birth", format_args!("{} s, MAC {:016x}", birth.minted, birth.mac));
@@ -171,6 +202,7 @@ fn of_client(message: &FromClient<'_>) -> (Kind, Vec<(&'static str, Shown)>) {
             flags,
             cell,
             proofs,
+            metadata,
             unknown_critical,
             body,
             ..
@@ -183,6 +215,7 @@ fn of_client(message: &FromClient<'_>) -> (Kind, Vec<(&'static str, Shown)>) {
                 .nonzero("cell", *cell, "")
                 .proofs(proofs)
                 .set("unknown critical option", *unknown_critical)
+                .metadata(*metadata)
                 .bytes("body", body),
         ),
         FromClient::Ack { session, call, hold_us, credit, cell, proofs } => (
@@ -237,14 +270,26 @@ fn of_server(message: &FromServer<'_>) -> (Kind, Vec<(&'static str, Shown)>) {
                 .text("software", ack.software());
             (Kind::HelloAck, fields)
         }
-        FromServer::Reply { session, call, clock, hold_us, credit, status, flags, cell, body } => {
+        FromServer::Reply {
+            session,
+            call,
+            clock,
+            hold_us,
+            credit,
+            status,
+            flags,
+            cell,
+            metadata,
+            body,
+        } => {
             let fields = ids(session, call)
                 .number("clock", *clock, " µs")
                 .number("hold", *hold_us, " µs")
                 .nonzero("credit", *credit, "")
                 .text("status", status)
                 .text("flags", flags)
-                .nonzero("cell", *cell, "");
+                .nonzero("cell", *cell, "")
+                .metadata(*metadata);
             let fields = if *status == Code::Ok {
                 fields.bytes("body", body)
             } else {
@@ -338,7 +383,7 @@ fn camel(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use udp_rpc::wire::{CallId, Datagram, Flags, HELLO_LEN, SessionId};
+    use udp_rpc::wire::{CallId, Datagram, Flags, HELLO_LEN, Metadata, SessionId};
 
     use super::*;
 
@@ -356,6 +401,9 @@ mod tests {
         let decoded = decode(&hello).unwrap();
         assert_eq!((decoded.kind, decoded.sender(), decoded.length), (Kind::Hello, "client", 128));
 
+        let mut metadata = Metadata::new();
+        metadata.append("tenant", "a \"b\"").unwrap();
+        metadata.append("digest-bin", [7, 27, 200]).unwrap();
         let mut reply = Vec::new();
         let message = FromServer::Reply {
             session: SessionId(1),
@@ -366,6 +414,7 @@ mod tests {
             status: Code::Ok,
             flags: Flags::WHOLE,
             cell: 0,
+            metadata: metadata.borrow(),
             body: &[8, 7],
         };
         Datagram { attempt: 3, message }.emit(&mut reply);
@@ -373,6 +422,13 @@ mod tests {
         assert_eq!((decoded.kind, decoded.sender(), decoded.attempt), (Kind::Reply, "server", 3));
         assert_eq!(decoded.json()["body"], "0807");
         assert_eq!(decoded.json()["hold"], 6);
+        let pairs = serde_json::json!([
+            { "key": "tenant", "value": "a \"b\"" },
+            { "key": "digest-bin", "value": "071bc8" },
+        ]);
+        assert_eq!(decoded.json()["metadata"], pairs);
+        let (_, shown) = decoded.fields.iter().find(|(name, _)| *name == "metadata").unwrap();
+        assert_eq!(shown.to_string(), r#"tenant="a \"b\"", digest-bin=071bc8"#);
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Ended {
     }
 
     fn json(&self) -> Map<String, Value> {
-        let CallError { code, message, details, outcome, attempts, issues, elapsed, token } =
+        let CallError { code, message, details, outcome, attempts, issues, elapsed, token, .. } =
             &self.error;
         let mut object = object(json!({
             "code": code.name(),
@@ -238,6 +238,8 @@ impl From<io::Error> for Failure {
 mod tests {
     use std::time::Duration;
 
+    use udp_rpc::wire::Metadata;
+
     use super::*;
 
     fn ended(outcome: Outcome, interrupted: bool) -> Failure {
@@ -245,6 +247,7 @@ mod tests {
             code: Code::DeadlineExceeded,
             message: "no answer".into(),
             details: vec![1],
+            metadata: Metadata::new(),
             outcome,
             attempts: 3,
             issues: 2,

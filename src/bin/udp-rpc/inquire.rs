@@ -79,7 +79,7 @@ impl<'a> Verdict<'a> {
             exit,
         };
         match fate {
-            Fate::Executed { status, body } => {
+            Fate::Executed { status, body, .. } => {
                 let (sentence, exit) = match status {
                     Code::Ok => ("executed: it ran once and answered", Exit::Ok),
                     _ => ("executed: it ran once and answered an error", Exit::Failed),
@@ -185,7 +185,7 @@ fn answer_text(types: Option<&Types>, body: &[u8]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use udp_rpc::core::Proof;
-    use udp_rpc::wire::Reason;
+    use udp_rpc::wire::{Metadata, Reason};
 
     use super::*;
 
@@ -197,10 +197,14 @@ mod tests {
 
     #[test]
     fn fates_exit_by_the_table_of_outcomes() {
-        let ran = Fate::Executed { status: Code::Ok, body: vec![8, 7] };
+        let ran = Fate::Executed { status: Code::Ok, metadata: Metadata::new(), body: vec![8, 7] };
         assert_eq!(shown(&ran).1, Exit::Ok);
         assert!(shown(&ran).0.contains("0807"));
-        let failed = Fate::Executed { status: Code::Internal, body: vec![0, 1, b'x'] };
+        let failed = Fate::Executed {
+            status: Code::Internal,
+            metadata: Metadata::new(),
+            body: vec![0, 1, b'x'],
+        };
         assert_eq!(shown(&failed).1, Exit::Failed);
         assert!(shown(&failed).0.contains("INTERNAL: x"));
         let fenced = Fate::NotExecuted(Proof::Promised(Reason::Fenced));

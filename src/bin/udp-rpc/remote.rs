@@ -13,7 +13,7 @@ use udp_rpc::core::fault::Faults;
 use udp_rpc::core::{CallError, CallToken, Outcome, Proof, Reply};
 use udp_rpc::service::Idempotency;
 use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest};
-use udp_rpc::wire::Code;
+use udp_rpc::wire::{Code, Metadata};
 
 use crate::args::{Format, Global, Hurt};
 use crate::failure::{Ended, Failure};
@@ -237,6 +237,7 @@ impl Remote {
             code: Code::Cancelled,
             message: "the server has not confirmed in time that it will not run".into(),
             details: Vec::new(),
+            metadata: Metadata::new(),
             outcome: Outcome::Unknown,
             attempts,
             issues: 1,
@@ -250,6 +251,7 @@ impl Remote {
             code: Code::Cancelled,
             message: "before the call was sent".into(),
             details: Vec::new(),
+            metadata: Metadata::new(),
             outcome: Outcome::NotExecuted(Proof::NeverSent),
             attempts: 0,
             issues: 0,

@@ -12,7 +12,7 @@ use super::handshake::same_place;
 use super::{CallHandle, Client};
 use crate::core::Time;
 use crate::wire::{
-    CallId, Code, Datagram, Epoch, Flags, FromServer, PathProof, SessionId, SlotState,
+    CallId, Code, Datagram, Epoch, Flags, FromServer, MetadataRef, PathProof, SessionId, SlotState,
     parse_from_server,
 };
 
@@ -50,14 +50,23 @@ impl Client {
                 self.on_hello_ack(now, from, attempt, session, (nonce, clock), &ack)
             }
             FromServer::Reply {
-                session, call, clock, hold_us, status, flags, cell, body, ..
+                session,
+                call,
+                clock,
+                hold_us,
+                status,
+                flags,
+                cell,
+                metadata,
+                body,
+                ..
             } => {
                 let answer = answer(session, call, clock, Some(hold_us));
                 if !flags.contains(Flags::WHOLE) || flags.contains(Flags::META) || cell != 0 {
                     // A part of a longer reply, which nothing here has asked for.
                     self.counters.dropped_foreign += 1;
                 } else if self.admit(now, from, &answer, None) {
-                    self.on_reply(now, &answer, status, body);
+                    self.on_reply(now, &answer, status, metadata, body);
                 }
             }
             FromServer::Progress { session, call, clock, hold_us, state, .. } => {
@@ -209,7 +218,14 @@ impl Client {
         }
     }
 
-    fn on_reply(&mut self, now: Time, answer: &Answer, status: Code, body: &[u8]) {
+    fn on_reply(
+        &mut self,
+        now: Time,
+        answer: &Answer,
+        status: Code,
+        metadata: MetadataRef<'_>,
+        body: &[u8],
+    ) {
         self.answered_inside(now, answer);
         let Some(handle) = self.find_call(answer) else {
             self.counters.dropped_late += 1;
@@ -217,7 +233,7 @@ impl Client {
         };
         self.counters.used += 1;
         self.leave_flight(handle);
-        self.end_answered(now, handle, status, body);
+        self.end_answered(now, handle, status, metadata, body);
     }
 
     fn on_progress(&mut self, now: Time, answer: &Answer, state: SlotState) {

@@ -3,11 +3,12 @@
 //! It must not know sessions or sockets. Invariant: the identity and the expiry of an issue are
 //! fixed at its first transmission.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::flow::{Flow, Jitter};
 use crate::core::{CallToken, Proof, Time};
-use crate::wire::{CallId, Code, MethodId, PathProof, Reason, SessionId};
+use crate::wire::{CallId, Code, Metadata, MethodId, PathProof, Reason, SessionId};
 
 /// Longest interval between copies of a call that the server says is in progress.
 const PROBE_MAX: Duration = Duration::from_secs(15);
@@ -55,6 +56,7 @@ pub(super) fn attempt_number(copies: u32) -> u8 {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Call {
     pub(super) method: MethodId,
+    pub(super) metadata: Metadata,
     pub(super) body: Vec<u8>,
     pub(super) submitted: Time,
     pub(super) deadline: Time,
@@ -79,6 +81,42 @@ pub(super) struct Call {
     /// A token of the issue in progress was given out: what it says must stay true of the call.
     pub(super) token_given: bool,
     pub(super) phase: Phase,
+}
+
+/// How long a request is, bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    body: usize,
+    /// What its metadata takes in a datagram.
+    metadata: usize,
+}
+
+impl Length {
+    /// The limit that it breaks: that for the message, or that for a datagram's room.
+    pub(super) fn beyond(self, message: usize, room: usize) -> Option<usize> {
+        if self.body > message {
+            Some(message.min(room))
+        } else {
+            (self.body + self.metadata > room).then_some(room)
+        }
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the request is {} bytes long", self.body)?;
+        match self.metadata {
+            0 => Ok(()),
+            bytes => write!(f, ", with {bytes} of metadata"),
+        }
+    }
+}
+
+impl Call {
+    /// How long its request is.
+    pub(super) fn length(&self) -> Length {
+        Length { body: self.body.len(), metadata: self.metadata.borrow().option_len() }
+    }
 }
 
 /// Where a call stands.

@@ -6,7 +6,7 @@
 use super::call::{Call, Issue, Phase};
 use super::{CallHandle, Client, Event, Key, NEVER_SENT};
 use crate::core::{CallError, Outcome, Reply, Time};
-use crate::wire::{Code, SessionId};
+use crate::wire::{Code, Metadata, MetadataRef, SessionId};
 
 impl Client {
     /// Takes a call's identity away: its slot is free again, its copies are nobody's.
@@ -108,6 +108,7 @@ impl Client {
         now: Time,
         handle: CallHandle,
         status: Code,
+        metadata: MetadataRef<'_>,
         body: &[u8],
     ) {
         let Some(call) = self.calls.get(&handle) else {
@@ -115,6 +116,7 @@ impl Client {
         };
         let result = if status == Code::Ok {
             Ok(Reply {
+                metadata: metadata.to_owned(),
                 body: body.to_vec(),
                 attempts: call.attempts,
                 issues: call.issues,
@@ -126,7 +128,8 @@ impl Client {
             let said = crate::wire::StatusBody::parse(body);
             let text = said.message.into_owned();
             let error = error_of(now, call, status, text, Outcome::Executed);
-            Err(CallError { details: said.details.to_vec(), ..error })
+            let (details, metadata) = (said.details.to_vec(), metadata.to_owned());
+            Err(CallError { details, metadata, ..error })
         };
         self.end(now, handle, result);
     }
@@ -224,13 +227,13 @@ impl Client {
         };
         let limits = &session.limits;
         let room = usize::from(limits.longest_datagram)
-            .saturating_sub(crate::wire::HEADER_LEN + crate::wire::PROOFS_LEN)
-            .min(usize::try_from(limits.longest_request).unwrap_or(usize::MAX));
-        let length = call.body.len();
+            .saturating_sub(crate::wire::HEADER_LEN + crate::wire::PROOFS_LEN);
+        let message = usize::try_from(limits.longest_request).unwrap_or(usize::MAX);
+        let length = call.length();
         let timeout = call.deadline.since(now);
         let longest = session.longest_deadline();
-        let (code, text) = if length > room {
-            let text = format!("the request is {length} bytes long; the server takes {room}");
+        let (code, text) = if let Some(fits) = length.beyond(message, room) {
+            let text = format!("{length}; the server takes {fits}");
             (Code::ResourceExhausted, text)
         } else if timeout > longest {
             let text = format!(
@@ -272,6 +275,7 @@ fn error_of(
         code,
         message,
         details: Vec::new(),
+        metadata: Metadata::new(),
         outcome,
         attempts: call.attempts,
         issues: call.issues,

@@ -14,7 +14,8 @@ use super::handshake::same_place;
 use super::session::{Judged, Verdict};
 use crate::core::{CallToken, Prf, Proof, Rules, Seed, Time};
 use crate::wire::{
-    Code, Datagram, FromClient, FromServer, PathProof, Proofs, Reason, SlotState, parse_from_server,
+    Code, Datagram, FromClient, FromServer, Metadata, PathProof, Proofs, Reason, SlotState,
+    parse_from_server,
 };
 
 /// Most doublings of the interval between copies: beyond any deadline.
@@ -36,6 +37,8 @@ pub enum Fate {
     Executed {
         /// Its status.
         status: Code,
+        /// What came with its reply.
+        metadata: Metadata,
         /// Its reply if the status is OK, otherwise a [`StatusBody`](crate::wire::StatusBody).
         body: Vec<u8>,
     },
@@ -187,9 +190,11 @@ impl Inquiry {
         }
         let ours = (self.token.session, self.token.call);
         match message {
-            FromServer::Reply { session, call, status, body, .. } if (session, call) == ours => {
-                let body = body.to_vec();
-                self.fate = Some(Fate::Executed { status, body });
+            FromServer::Reply { session, call, status, metadata, body, .. }
+                if (session, call) == ours =>
+            {
+                let (metadata, body) = (metadata.to_owned(), body.to_vec());
+                self.fate = Some(Fate::Executed { status, metadata, body });
             }
             FromServer::Progress { session, call, state, .. } if (session, call) == ours => {
                 self.fate = Some(match state {

@@ -117,10 +117,10 @@ impl Client {
     /// at once too.
     pub fn call(&mut self, now: Time, call: NewCall) -> CallHandle {
         let handle = self.next_handle();
-        let length = call.body.len();
         let waiting = self.waiting_risky.len() + self.waiting_safe.len() + self.paused;
         let call = Call {
             method: call.method,
+            metadata: call.metadata,
             body: call.body,
             submitted: now,
             deadline: call.deadline,
@@ -139,11 +139,11 @@ impl Client {
             phase: Phase::Waiting,
         };
         let deadline = call.deadline;
+        let length = call.length();
+        let too_long = length.beyond(usize::MAX, MAX_REQUEST_BODY);
         self.calls.insert(handle, call);
-        if length > MAX_REQUEST_BODY {
-            let text = format!(
-                "the request is {length} bytes long; one datagram takes {MAX_REQUEST_BODY}"
-            );
+        if let Some(fits) = too_long {
+            let text = format!("{length}; one datagram takes {fits}");
             self.end_unissued(now, handle, Code::ResourceExhausted, text);
         } else if deadline <= now {
             let text = "the deadline had passed before the call could be sent".to_owned();

@@ -10,7 +10,7 @@ use super::flow::{Flow, Jitter, last_chance, wanted_by_call};
 use super::handshake::same_place;
 use super::{CallHandle, Client, Event, Key, NEVER_SENT, Pong, Transmit};
 use crate::core::{CallError, Time};
-use crate::wire::{CallId, Code, Datagram, Epoch, FromClient, PathProof, SessionId};
+use crate::wire::{CallId, Code, Datagram, Epoch, FromClient, Metadata, PathProof, SessionId};
 
 /// Its own interval doubles after so many copies.
 const COPIES_PER_DOUBLING: u32 = 3;
@@ -245,6 +245,7 @@ impl Client {
                 code,
                 message,
                 details: Vec::new(),
+                metadata: Metadata::new(),
                 outcome: NEVER_SENT,
                 attempts: ping.sends,
                 issues: 0,

@@ -238,6 +238,7 @@ impl Client {
                 flags: Flags::WHOLE,
                 cell: 0,
                 proofs,
+                metadata: call.metadata.borrow(),
                 unknown_critical: false,
                 options: &[],
                 body: &call.body,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::{CallError, Reply, Time};
-use crate::wire::{Epoch, Limits, MethodId};
+use crate::wire::{Epoch, Limits, Metadata, MethodId};
 
 /// Names a call, or a ping, of one [`Client`](super::Client). Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,10 @@ pub struct CallHandle(pub(super) u64);
 pub struct NewCall {
     /// The method.
     pub method: MethodId,
-    /// The request message, at most [`MAX_REQUEST_BODY`](crate::wire::MAX_REQUEST_BODY) bytes.
+    /// What goes with the request message.
+    pub metadata: Metadata,
+    /// The request message: with the option that its metadata takes, at most
+    /// [`MAX_REQUEST_BODY`](crate::wire::MAX_REQUEST_BODY) bytes.
     pub body: Vec<u8>,
     /// When the caller stops waiting. The call never starts later than that.
     pub deadline: Time,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::core::Time;
-use crate::wire::{CallId, Code, Reason, SessionId};
+use crate::wire::{CallId, Code, Metadata, MetadataRef, Reason, SessionId};
 
 /// The way that a datagram came, and that its answer goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub struct Start<'a> {
     pub key: CallKey,
     /// Which of the methods that the server was made with.
     pub method: usize,
+    /// What came with the request message.
+    pub metadata: MetadataRef<'a>,
     /// The request message.
     pub body: &'a [u8],
     /// When its caller has given up.
@@ -61,6 +63,8 @@ pub struct Job {
     pub key: CallKey,
     /// Which of the methods that the server was made with.
     pub method: usize,
+    /// What came with the request message.
+    pub metadata: Metadata,
     /// The request message.
     pub body: Vec<u8>,
     /// When its caller has given up: a worker that finds it passed before it begins says
@@ -77,12 +81,16 @@ pub enum End<'a> {
     Done {
         /// Its status.
         status: Code,
+        /// What goes with the reply. It counts as part of it where a method's longest reply is
+        /// concerned, with the bytes that its option takes.
+        metadata: MetadataRef<'a>,
         /// The reply; when the status is not OK, the bytes of a
         /// [`StatusBody`](crate::wire::StatusBody).
         body: &'a [u8],
     },
     /// The handler's first instruction was never reached, and never will be: the expiry had
-    /// passed, or the call was fenced, when the worker came to it. Recorded as refused.
+    /// passed, or the call was fenced, when the worker came to it, or it may not be called by
+    /// whom it was called. Recorded as refused.
     NotStarted(Reason),
 }
 

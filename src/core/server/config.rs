@@ -146,8 +146,8 @@ pub struct MethodSpec {
     pub id: MethodId,
     /// How its handler is run.
     pub execution: Execution,
-    /// Longest reply, bytes, at most [`MAX_BODY`]. Room for it is reserved before the handler
-    /// starts.
+    /// Longest reply, bytes, at most [`MAX_BODY`]: its body, and what its metadata takes in a
+    /// datagram. Room for it is reserved before the handler starts.
     pub longest_reply: usize,
     /// Longest request that it takes, bytes; a longer one is refused.
     pub longest_request: usize,

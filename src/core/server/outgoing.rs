@@ -211,13 +211,14 @@ fn write(
             let slot = sessions
                 .get(session)
                 .and_then(|found| found.table.slot(call.slot(common.config.window)));
-            let Some(slot) = slot.filter(|slot| slot.call == call && slot.reply.len() == size)
+            let Some(slot) = slot.filter(|slot| slot.call == call && slot.reply_size() == size)
             else {
                 return false;
             };
             let State::Done(status) = slot.state else {
                 return false;
             };
+            let (metadata, body) = slot.reply();
             FromServer::Reply {
                 session,
                 call,
@@ -227,7 +228,8 @@ fn write(
                 status,
                 flags: Flags::WHOLE,
                 cell: 0,
-                body: &slot.reply,
+                metadata,
+                body,
             }
         }
     };

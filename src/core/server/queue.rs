@@ -9,8 +9,10 @@ use std::mem::size_of;
 use super::CallKey;
 use super::memory::Budget;
 use crate::core::Uncompared;
+use crate::wire::{Metadata, MetadataRef};
 
-/// What a waiting call costs besides its body, bytes: its place in a B-tree, and its timer.
+/// What a waiting call costs besides its body and metadata, bytes: its place in a B-tree, and its
+/// timer.
 const WAITING_COST: usize = 2 * (size_of::<Waiting>() + size_of::<(u64, CallKey)>());
 
 /// Buffers kept for requests to come, at most.
@@ -20,9 +22,17 @@ const SPARE_MAX: usize = 256;
 const SPARE_LEN_MAX: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Waiting {
-    key: CallKey,
-    body: Vec<u8>,
+pub(super) struct Waiting {
+    pub(super) key: CallKey,
+    pub(super) metadata: Metadata,
+    pub(super) body: Vec<u8>,
+}
+
+impl Waiting {
+    /// What it costs, bytes.
+    fn cost(&self) -> usize {
+        WAITING_COST + self.metadata.borrow().as_bytes().len() + self.body.len()
+    }
 }
 
 /// The calls that wait.
@@ -40,31 +50,37 @@ impl Queue {
     }
 
     /// Puts a call at the end. `None` if there is no memory.
-    pub(super) fn push(&mut self, key: CallKey, body: &[u8], records: &mut Budget) -> Option<u64> {
-        if !records.take(WAITING_COST + body.len()) {
+    pub(super) fn push(
+        &mut self,
+        key: CallKey,
+        metadata: MetadataRef<'_>,
+        body: &[u8],
+        records: &mut Budget,
+    ) -> Option<u64> {
+        if !records.take(WAITING_COST + metadata.as_bytes().len() + body.len()) {
             return None;
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(body);
         self.tickets += 1;
-        let waiting = Waiting { key, body: buffer };
+        let waiting = Waiting { key, metadata: metadata.to_owned(), body: buffer };
         self.waiting.insert(self.tickets, waiting);
         Some(self.tickets)
     }
 
     /// Takes out the first.
-    pub(super) fn pop(&mut self, records: &mut Budget) -> Option<(u64, CallKey, Vec<u8>)> {
-        let (ticket, Waiting { key, body }) = self.waiting.pop_first()?;
-        records.give(WAITING_COST + body.len());
-        Some((ticket, key, body))
+    pub(super) fn pop(&mut self, records: &mut Budget) -> Option<(u64, Waiting)> {
+        let (ticket, waiting) = self.waiting.pop_first()?;
+        records.give(waiting.cost());
+        Some((ticket, waiting))
     }
 
     /// Takes one out that will not run.
     pub(super) fn remove(&mut self, ticket: u64, records: &mut Budget) {
-        if let Some(Waiting { body, .. }) = self.waiting.remove(&ticket) {
-            records.give(WAITING_COST + body.len());
-            self.recycle(body);
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            records.give(waiting.cost());
+            self.recycle(waiting.body);
         }
     }
 

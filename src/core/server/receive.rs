@@ -147,12 +147,21 @@ impl Server {
                 flags,
                 cell,
                 proofs,
+                metadata,
                 unknown_critical,
                 options,
                 body,
             } => {
-                let request =
-                    Request { expiry, method, flags, cell, unknown_critical, options, body };
+                let request = Request {
+                    expiry,
+                    method,
+                    flags,
+                    cell,
+                    metadata,
+                    unknown_critical,
+                    options,
+                    body,
+                };
                 (session, call, proofs, Ask::Request(request))
             }
             FromClient::Fence { session, call, proofs } => (session, call, proofs, Ask::Fence),

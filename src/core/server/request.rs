@@ -10,7 +10,7 @@ use super::slot::{Slot, State};
 use super::table::Standing;
 use super::{CallKey, Start, timers};
 use crate::core::{Rule, Time};
-use crate::wire::{CallId, Flags, MethodId, Reason};
+use crate::wire::{CallId, Flags, MetadataRef, MethodId, Reason};
 
 /// At most one PROGRESS for the duplicates of a call in this time, µs.
 pub(super) const PROGRESS_INTERVAL: u64 = 5_000;
@@ -25,6 +25,7 @@ pub(super) struct Request<'a> {
     pub(super) method: MethodId,
     pub(super) flags: Flags,
     pub(super) cell: u32,
+    pub(super) metadata: MetadataRef<'a>,
     pub(super) unknown_critical: bool,
     pub(super) options: &'a [u8],
     pub(super) body: &'a [u8],
@@ -64,6 +65,7 @@ pub(super) fn request<'a>(
             let start = method.map(|method| Start {
                 key: arrival.key(),
                 method,
+                metadata: request.metadata,
                 body: request.body,
                 expiry: super::time_of(server_start, request.expiry),
                 route: *arrival.route,
@@ -96,7 +98,7 @@ fn duplicate(
         State::Done(_) if !may_speak => return Received::ReplayHeld,
         State::Done(_) => {
             slot.hush = arrival.clock.saturating_add(REPLAY_INTERVAL);
-            let size = slot.reply.len();
+            let size = slot.reply_size();
             (Say::Reply { size }, Received::Replayed)
         }
         State::Gone => (Say::refusal(Reason::ReplyGone), Received::ReplyGone),
@@ -198,7 +200,7 @@ pub(super) fn begin(
         _ => {}
     }
     slot.unreserve(&mut common.memory.replies);
-    slot.reply.clear();
+    slot.clear_reply();
     slot.call = arrival.call;
     slot.first = arrival.clock;
     slot.latest = arrival.clock;
@@ -263,7 +265,8 @@ fn place(
     }
     if execution == Execution::Queued {
         let records = &mut common.memory.records;
-        let Some(ticket) = common.queue.push(arrival.key(), request.body, records) else {
+        let (key, Request { metadata, body, .. }) = (arrival.key(), *request);
+        let Some(ticket) = common.queue.push(key, metadata, body, records) else {
             slot.unreserve(&mut common.memory.replies);
             return Err(Reason::Overloaded);
         };

@@ -4,15 +4,16 @@
 //! names its call: what a handler brings after its slot has moved on is dropped.
 
 use super::common::Common;
-use super::config::MethodSpec;
+use super::config::{MethodSpec, STATUS_ROOM};
 use super::counters::Done;
 use super::outgoing::{Answer, Say};
+use super::queue::Waiting;
 use super::request::{REPLAY_INTERVAL, run};
 use super::session::Routes;
 use super::slot::{Slot, State};
 use super::{CallKey, End, Job, Server, timers};
 use crate::core::{Rule, Time};
-use crate::wire::{CallId, Code, Reason, StatusBody};
+use crate::wire::{CallId, Code, MetadataRef, Reason, StatusBody};
 
 impl Server {
     /// The next call that waits, if there is one: it is RUNNING from here on, and the caller owes
@@ -21,10 +22,11 @@ impl Server {
         let clock = self.clock(now);
         loop {
             let records = &mut self.common.memory.records;
-            let (ticket, key, body) = self.common.queue.pop(records)?;
+            let (ticket, Waiting { key, metadata, body }) = self.common.queue.pop(records)?;
             match self.claim_one(clock, ticket, key) {
                 Some((method, expiry, route)) => {
-                    return Some(Job { key, method, body, expiry: self.time(expiry), route });
+                    let expiry = self.time(expiry);
+                    return Some(Job { key, method, metadata, body, expiry, route });
                 }
                 None => {
                     self.common.queue.recycle(body);
@@ -125,15 +127,15 @@ fn finish(
 ) {
     timers::disarm(common, slot, key);
     match *end {
-        End::Done { status, body } => {
-            let status = keep(common, slot, status, body);
+        End::Done { status, metadata, body } => {
+            let status = keep(common, slot, status, metadata, body);
             slot.state = State::Done(status);
             slot.hush = clock.saturating_add(REPLAY_INTERVAL);
             common.counters.count(match status {
                 Code::Ok => Done::Ok,
                 _ => Done::Failed,
             });
-            let size = slot.reply.len();
+            let size = slot.reply_size();
             common.send(Answer::of_call(key, slot, routes, Say::Reply { size }));
         }
         End::NotStarted(reason) => {
@@ -149,29 +151,43 @@ fn finish(
 }
 
 /// Puts the reply into the slot, or, if it is longer than its method declares, an error.
-fn keep(common: &mut Common, slot: &mut Slot, status: Code, body: &[u8]) -> Code {
+fn keep(
+    common: &mut Common,
+    slot: &mut Slot,
+    status: Code,
+    metadata: MetadataRef<'_>,
+    body: &[u8],
+) -> Code {
     let spec = common.methods.get(slot.method as usize);
     let longest = spec.map_or(0, |spec| spec.longest_reply);
     let room = spec.map_or(0, MethodSpec::reply_room);
     let replies = &mut common.memory.replies;
-    if status != Code::Ok && body.len() > room {
+    let option = metadata.option_len();
+    let size = option + body.len();
+    if status != Code::Ok && size > room {
+        // What went wrong comes before what goes with it.
+        let metadata = if option + STATUS_ROOM <= room { metadata } else { MetadataRef::EMPTY };
+        let room = room - metadata.option_len();
         let mut cut = Vec::with_capacity(room);
         StatusBody::parse(body).emit(&mut cut, room);
-        slot.keep(&cut, replies);
+        slot.keep(metadata, &cut, replies);
         return status;
     }
-    if status == Code::Ok && body.len() > longest {
+    if status == Code::Ok && size > longest {
         let mut error = Vec::with_capacity(room);
+        let with = match option {
+            0 => String::new(),
+            bytes => format!(", {bytes} of them metadata,"),
+        };
         let message = format!(
-            "the reply of {} bytes is longer than the {longest} that the method declares",
-            body.len()
+            "the reply of {size} bytes{with} is longer than the {longest} that the method declares",
         );
         StatusBody { message: message.into(), details: &[] }.emit(&mut error, room);
-        slot.keep(&error, replies);
+        slot.keep(MetadataRef::EMPTY, &error, replies);
         common.counters.count(Done::ReplyTooLong);
         return Code::ResourceExhausted;
     }
-    slot.keep(body, replies);
+    slot.keep(metadata, body, replies);
     status
 }
 

@@ -5,7 +5,7 @@
 //! slot holds of the reply budget is `held + reserved`, always.
 
 use super::memory::Budget;
-use crate::wire::{CallId, Code, Reason, SlotState};
+use crate::wire::{CallId, Code, MetadataRef, Reason, SlotState};
 
 /// How far a call has come. RECEIVING is missing: a request of one datagram goes through at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -56,8 +56,9 @@ pub(super) struct Slot {
     pub(super) hush: u64,
     /// When the call's timer goes off; zero for none.
     pub(super) timer: u64,
-    /// The reply, when DONE. The buffer is kept for the slot's next call.
-    pub(super) reply: Vec<u8>,
+    /// The reply, when DONE: its metadata as they are kept, then its body; with all that they
+    /// take in a datagram. The buffer is kept for the slot's next call.
+    reply: Vec<u8>,
     /// Bytes that `reply` may hold without asking for more.
     held: u32,
     /// Bytes reserved beyond `held`, while a reply is yet to come.
@@ -70,6 +71,8 @@ pub(super) struct Slot {
     pub(super) route: u8,
     /// PROGRESS has gone unasked.
     pub(super) unasked: bool,
+    /// What of `reply` is metadata, in units of four bytes.
+    metadata_units: u8,
 }
 
 /// Replies are kept in steps of this many bytes, so that replies which differ by a few bytes
@@ -94,6 +97,7 @@ impl Default for Slot {
             attempt: 0,
             route: 0,
             unasked: false,
+            metadata_units: 0,
         }
     }
 }
@@ -121,29 +125,55 @@ impl Slot {
 
     /// Keeps the reply, in the room reserved for it. One that is longer is cut: callers see to it
     /// that none is.
-    pub(super) fn keep(&mut self, reply: &[u8], replies: &mut Budget) {
+    pub(super) fn keep(&mut self, metadata: MetadataRef<'_>, body: &[u8], replies: &mut Budget) {
         let room = (self.held + self.reserved) as usize;
-        debug_assert!(reply.len() <= room);
-        let reply = reply.get(..room).unwrap_or(reply);
-        self.reply.clear();
-        let wanted = reply.len().next_multiple_of(STEP).min(room);
+        let size = metadata.option_len() + body.len();
+        debug_assert!(size <= room);
+        self.clear_reply();
+        let wanted = size.next_multiple_of(STEP).min(room);
         let held = wanted.max(self.held as usize);
         self.reply.reserve_exact(held);
-        self.reply.extend_from_slice(reply);
+        metadata.keep(&mut self.reply);
+        self.metadata_units = u8::try_from(self.reply.len() / 4).unwrap_or(u8::MAX);
+        self.reply.extend_from_slice(body);
+        self.reply.truncate(room);
         replies.give(room - held);
         self.held = u32::try_from(held).unwrap_or(u32::MAX);
         self.reserved = 0;
     }
 
+    /// The reply.
+    pub(super) fn reply(&self) -> (MetadataRef<'_>, &[u8]) {
+        let (metadata, body) =
+            self.reply.split_at_checked(self.metadata_len()).unwrap_or((&[], &self.reply));
+        (MetadataRef::kept(metadata), body)
+    }
+
+    /// Bytes that the reply takes in a datagram behind the header.
+    pub(super) fn reply_size(&self) -> usize {
+        self.reply.len()
+    }
+
+    fn metadata_len(&self) -> usize {
+        usize::from(self.metadata_units) * 4
+    }
+
+    /// Forgets the reply, and keeps its memory.
+    pub(super) fn clear_reply(&mut self) {
+        self.reply.clear();
+        self.metadata_units = 0;
+    }
+
     /// Gives up the reply and its memory.
     pub(super) fn drop_reply(&mut self, replies: &mut Budget) {
         self.reply = Vec::new();
+        self.metadata_units = 0;
         replies.give(std::mem::take(&mut self.held) as usize);
         self.unreserve(replies);
     }
 
-    /// Cells of 128 bytes that the reply takes; an empty one takes one.
+    /// Cells of 128 bytes that the reply's body takes; an empty one takes one.
     pub(super) fn reply_cells(&self) -> usize {
-        self.reply.len().div_ceil(128).max(1)
+        self.reply.len().saturating_sub(self.metadata_len()).div_ceil(128).max(1)
     }
 }

@@ -18,8 +18,8 @@ use crate::core::{Outcome, Rule, Seed, Time};
 use crate::sim::net::SERVER;
 use crate::wire::{
     Birth, CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits,
-    MAX_DATAGRAM, MethodId, PathProof, Reason, SessionId, SlotState, parse_from_client,
-    parse_from_server, seal,
+    MAX_DATAGRAM, Metadata, MetadataRef, MethodId, PathProof, Reason, SessionId, SlotState,
+    parse_from_client, parse_from_server, seal,
 };
 
 /// Steps of a script at most, so that no input takes long.
@@ -173,6 +173,7 @@ impl Probe {
             self.now,
             NewCall {
                 method: MethodId::of("f/M"),
+                metadata: Metadata::new(),
                 body: vec![tag; 1 + input.below(200)],
                 deadline,
                 no_side_effects,
@@ -249,6 +250,7 @@ impl Probe {
                 status: if choice & 0x10 == 0 { Code::Ok } else { Code::from_u8(input.byte()) },
                 flags: if choice & 0x20 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                 cell,
+                metadata: MetadataRef::EMPTY,
                 body: input.bytes(300),
             },
             2 => {

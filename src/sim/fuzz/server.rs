@@ -16,8 +16,8 @@ use crate::core::server::{
 use crate::core::{Rule, Seed, Time};
 use crate::sim::amplification::Amplification;
 use crate::wire::{
-    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, MethodId, PathProof, Proofs,
-    Reason, SessionId, parse_from_server, seal,
+    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, MetadataRef, MethodId, PathProof,
+    Proofs, Reason, SessionId, parse_from_server, seal,
 };
 
 /// Steps of a script at most, so that no input takes long.
@@ -212,6 +212,7 @@ impl Probe {
                     flags: if plain { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                     cell: u32::from(odd & 16 != 0),
                     proofs,
+                    metadata: MetadataRef::EMPTY,
                     unknown_critical: false,
                     options: &[],
                     body: if plain { &BODY } else { input.bytes(600) },
@@ -257,7 +258,11 @@ impl Probe {
         let too_long = body.len() > longest && status == Code::Ok;
         let answer = (if too_long { Code::ResourceExhausted } else { status }, body.clone());
         self.ran.insert(key, Some(answer));
-        self.server.complete(self.now, key, End::Done { status, body: &body });
+        self.server.complete(
+            self.now,
+            key,
+            End::Done { status, metadata: MetadataRef::EMPTY, body: &body },
+        );
     }
 
     fn claim(&mut self) {

@@ -11,8 +11,8 @@ use crate::core::{Seed, Time};
 use crate::sim::net::SERVER;
 use crate::sim::work::Method;
 use crate::wire::{
-    CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HELLO_LEN, PathProof, Proofs,
-    Reason, SessionId, SlotState, parse_from_client, parse_from_server, seal,
+    CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HELLO_LEN, Metadata, MetadataRef,
+    PathProof, Proofs, Reason, SessionId, SlotState, parse_from_client, parse_from_server, seal,
 };
 
 /// The fields of the header: place and length.
@@ -77,6 +77,7 @@ impl ServerLab {
                 flags: Flags::WHOLE,
                 cell: 0,
                 proofs,
+                metadata: MetadataRef::EMPTY,
                 unknown_critical: false,
                 options: &[],
                 body: b"body",
@@ -106,7 +107,7 @@ impl ServerLab {
         let route = Route { remote: from, local: Some(SERVER.ip()), socket: 0 };
         let start = self.server.handle_datagram(self.now, &route, bytes);
         if let Some(key) = start.map(|start| start.key) {
-            let end = End::Done { status: Code::Ok, body: b"reply" };
+            let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"reply" };
             self.server.complete(self.now, key, end);
         }
         let (mut out, mut answers) = (Vec::new(), Vec::new());
@@ -283,6 +284,7 @@ fn server_samples(session: SessionId, call: CallId, epoch: Epoch) -> Vec<Vec<u8>
     let (clock, ping) = (5_000_000, CallId(1));
     let (hold_us, credit, cell) = (3, 0, 0);
     let (status, flags, body) = (Code::Ok, Flags::WHOLE, &b"reply"[..]);
+    let metadata = MetadataRef::EMPTY;
     let state = SlotState::Running;
     let path = PathProof { issued: 5, mac: 6 };
     let refused = |reason, promise| FromServer::Refused {
@@ -296,7 +298,18 @@ fn server_samples(session: SessionId, call: CallId, epoch: Epoch) -> Vec<Vec<u8>
     };
     let messages = [
         FromServer::Version { session, call, lowest: 1, highest: 1 },
-        FromServer::Reply { session, call, clock, hold_us, credit, status, flags, cell, body },
+        FromServer::Reply {
+            session,
+            call,
+            clock,
+            hold_us,
+            credit,
+            status,
+            flags,
+            cell,
+            metadata,
+            body,
+        },
         FromServer::Progress { session, call, clock, hold_us, credit, cell, state },
         refused(Reason::Expired, true),
         refused(Reason::Draining, true),
@@ -329,6 +342,7 @@ impl ClientLab {
         let mut client = Client::new(config, vec![SERVER], Seed::from_number(4));
         let call = NewCall {
             method: Method::Count.id(),
+            metadata: Metadata::new(),
             body: b"body".to_vec(),
             deadline: now + Duration::from_secs(20),
             no_side_effects: false,

@@ -119,9 +119,11 @@ fn reply_promise_and_reply_gone_say_how_it_ended() {
         status: Code::Ok,
         flags: Flags::WHOLE,
         cell: 0,
+        metadata: MetadataRef::EMPTY,
         body: b"seven",
     });
-    let ran = Fate::Executed { status: Code::Ok, body: b"seven".to_vec() };
+    let ran =
+        Fate::Executed { status: Code::Ok, metadata: Metadata::new(), body: b"seven".to_vec() };
     assert_eq!(asking.inquiry.fate(), Some(ran));
     let refused = |reason, promise| ask(Asked::Fence).refuse(reason, promise, EPOCH, 1);
     let fenced = Fate::NotExecuted(Proof::Promised(Reason::Fenced));

@@ -5,6 +5,7 @@
 mod cancelling;
 mod handshake;
 mod inquiry;
+mod metadata;
 mod pinging;
 mod refusals;
 mod sessions;
@@ -18,8 +19,8 @@ use std::time::Duration;
 use super::*;
 use crate::core::{CallError, Reply, Rule, Rules};
 use crate::wire::{
-    Birth, CallId, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits, MethodId,
-    PathProof, Proofs, Reason, SlotState, parse_from_client,
+    Birth, CallId, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits, Metadata,
+    MetadataRef, MethodId, PathProof, Proofs, Reason, SlotState, parse_from_client,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -48,11 +49,30 @@ struct Sent {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum What {
-    Hello { session: SessionId, nonce: u128 },
-    Request { session: SessionId, call: CallId, expiry: u64, proofs: Proofs, body: Vec<u8> },
-    Fence { session: SessionId, call: CallId },
-    Ping { session: SessionId, call: CallId, proofs: Proofs },
-    Close { session: SessionId },
+    Hello {
+        session: SessionId,
+        nonce: u128,
+    },
+    Request {
+        session: SessionId,
+        call: CallId,
+        expiry: u64,
+        proofs: Proofs,
+        metadata: Metadata,
+        body: Vec<u8>,
+    },
+    Fence {
+        session: SessionId,
+        call: CallId,
+    },
+    Ping {
+        session: SessionId,
+        call: CallId,
+        proofs: Proofs,
+    },
+    Close {
+        session: SessionId,
+    },
 }
 
 impl Sent {
@@ -175,6 +195,7 @@ impl Bench {
     fn make(&mut self, timeout: Duration, change: impl FnOnce(&mut NewCall)) -> CallHandle {
         let mut call = NewCall {
             method: METHOD,
+            metadata: Metadata::new(),
             body: b"body".to_vec(),
             deadline: self.now + timeout,
             no_side_effects: false,
@@ -193,9 +214,9 @@ impl Bench {
             let Datagram { attempt, message } = parse_from_client(&out).unwrap();
             let what = match message {
                 FromClient::Hello { session, nonce, .. } => What::Hello { session, nonce },
-                FromClient::Request { session, call, expiry, proofs, body, .. } => {
-                    let body = body.to_vec();
-                    What::Request { session, call, expiry, proofs, body }
+                FromClient::Request { session, call, expiry, proofs, metadata, body, .. } => {
+                    let (metadata, body) = (metadata.to_owned(), body.to_vec());
+                    What::Request { session, call, expiry, proofs, metadata, body }
                 }
                 FromClient::Fence { session, call, .. } => What::Fence { session, call },
                 FromClient::Ping { session, call, proofs } => What::Ping { session, call, proofs },
@@ -302,6 +323,7 @@ impl Bench {
             status,
             flags: Flags::WHOLE,
             cell: 0,
+            metadata: MetadataRef::EMPTY,
             body,
         };
         self.deliver(to.to, to.attempt, message);

@@ -164,9 +164,19 @@ fn part_of_a_reply_is_no_reply() {
     let clock = bench.clock();
     for (flags, cell) in [(Flags::BEGIN, 0), (Flags::WHOLE, 1)] {
         let (status, body) = (Code::Ok, &b"half"[..]);
-        let (hold_us, credit) = (0, 0);
-        let message =
-            FromServer::Reply { session, call, clock, hold_us, credit, status, flags, cell, body };
+        let (hold_us, credit, metadata) = (0, 0, MetadataRef::EMPTY);
+        let message = FromServer::Reply {
+            session,
+            call,
+            clock,
+            hold_us,
+            credit,
+            status,
+            flags,
+            cell,
+            metadata,
+            body,
+        };
         bench.deliver(server(), 1, message);
     }
     bench.running(handle);

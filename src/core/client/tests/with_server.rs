@@ -71,7 +71,14 @@ impl Pair {
     fn call(&mut self, method: MethodId, timeout: Duration) -> CallHandle {
         let deadline = self.now + timeout;
         let no_side_effects = method == GET;
-        let call = NewCall { method, body: Vec::new(), deadline, no_side_effects, retry: None };
+        let call = NewCall {
+            method,
+            metadata: Metadata::new(),
+            body: Vec::new(),
+            deadline,
+            no_side_effects,
+            retry: None,
+        };
         self.client.call(self.now, call)
     }
 
@@ -81,7 +88,11 @@ impl Pair {
         if let Some(start) = server.handle_datagram(self.now, &route, datagram) {
             *self.runs.entry(start.key).or_default() += 1;
             let body = u64::try_from(self.runs.len()).unwrap().to_be_bytes();
-            server.complete(self.now, start.key, End::Done { status: Code::Ok, body: &body });
+            server.complete(
+                self.now,
+                start.key,
+                End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: &body },
+            );
         }
         while let Some(job) = server.claim(self.now) {
             *self.runs.entry(job.key).or_default() += 1;
@@ -112,7 +123,11 @@ impl Pair {
         if let Some(server) = &mut self.server {
             for (at, key) in std::mem::take(&mut self.running) {
                 if at <= self.now {
-                    server.complete(self.now, key, End::Done { status: Code::Ok, body: b"slow" });
+                    server.complete(
+                        self.now,
+                        key,
+                        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"slow" },
+                    );
                 } else {
                     self.running.push((at, key));
                 }
@@ -371,6 +386,7 @@ fn fence_by_token_and_the_clients_own_view_agree() {
     };
     assert_eq!(fate(&mut pair), Some(Fate::InProgress(SlotState::Running)));
     pair.run_until(|pair| pair.ended.contains_key(&handle));
-    let ran = Fate::Executed { status: Code::Ok, body: b"slow".to_vec() };
+    let ran =
+        Fate::Executed { status: Code::Ok, metadata: Metadata::new(), body: b"slow".to_vec() };
     assert_eq!(fate(&mut pair), Some(ran));
 }

@@ -156,7 +156,7 @@ fn answers_beyond_the_cap_are_dropped_and_fetched_by_a_duplicate() {
         bench.request(&peer, call, QUICK, b"x");
     }
     for call in 4..8 {
-        let end = End::Done { status: Code::Ok, body: b"y" };
+        let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" };
         bench.server.complete(bench.now, key(&peer, call), end);
     }
     assert_eq!(bench.drain().len(), 2);

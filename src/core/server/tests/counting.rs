@@ -55,7 +55,7 @@ proptest! {
                 0 => hello(5),
                 1 => FromClient::Request {
                     session, call, expiry, method: QUICK, flags: Flags::WHOLE, cell: 0, proofs,
-                    unknown_critical: false, options: &[], body: &body,
+                    metadata: MetadataRef::EMPTY,unknown_critical: false, options: &[], body: &body,
                 },
                 2 => FromClient::Ack { session, call, hold_us: 1, credit: 1, cell: 1, proofs },
                 3 => FromClient::Fence { session, call, proofs },

@@ -181,7 +181,11 @@ fn client_that_moves_in_mid_call_gets_the_reply_where_its_latest_copy_came_from(
     let heard = bench.send(&moved.route, 3, copy);
     assert_eq!(said(&heard), [Said::Progress(SlotState::Queued)]);
     bench.claim().expect("a job");
-    let heard = bench.end(&peer, 4, End::Done { status: Code::Ok, body: b"y" });
+    let heard = bench.end(
+        &peer,
+        4,
+        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" },
+    );
     assert_eq!((heard[0].to, heard[0].attempt), (moved.route.remote, 3));
     // Both addresses are kept.
     bench.pass(SECOND);
@@ -220,7 +224,7 @@ fn answers_leave_from_where_the_request_came_to() {
     Datagram { attempt: 1, message }.emit(&mut bytes);
     let start = bench.server.handle_datagram(bench.now, &via, &bytes).expect("a start");
     assert_eq!((start.route, start.body, start.method), (via, &b"x"[..], 0));
-    let end = End::Done { status: Code::Ok, body: b"y" };
+    let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" };
     bench.server.complete(bench.now, key(&peer, 4), end);
     let transmit = bench.server.poll_transmit(bench.now, &mut Vec::new()).expect("a reply");
     assert_eq!(transmit.route, via);

@@ -138,7 +138,11 @@ fn answers_to_inquiries_go_to_who_asked_and_move_no_address() {
     let heard = bench.send(&other, 2, FromClient::Status { session, call, proofs });
     assert_eq!(said(&heard), [Said::Progress(SlotState::Running)]);
     assert_eq!((heard[0].to, heard[0].attempt), (other.remote, 2));
-    let heard = bench.end(&peer, 8, End::Done { status: Code::Ok, body: b"y" });
+    let heard = bench.end(
+        &peer,
+        8,
+        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" },
+    );
     assert_eq!(heard[0].to, peer.route.remote);
     bench.pass(10_000);
     let message = FromClient::Fence { session, call, proofs: Proofs::default() };
@@ -175,6 +179,10 @@ fn who_asks_from_ever_new_addresses_leaves_the_client_its_own() {
         let heard = bench.send(&asker.route, 2, asked);
         assert_eq!(said(&heard), [Said::Progress(SlotState::Running)]);
     }
-    let heard = bench.end(&peer, 4, End::Done { status: Code::Ok, body: b"y" });
+    let heard = bench.end(
+        &peer,
+        4,
+        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" },
+    );
     assert_eq!(heard[0].to, peer.route.remote, "the reply is the client's");
 }

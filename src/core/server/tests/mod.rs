@@ -5,6 +5,7 @@ mod counting;
 mod handshake;
 mod inquiries;
 mod lifetimes;
+mod metadata;
 mod model;
 mod refusals;
 mod reply_cache;
@@ -16,8 +17,8 @@ use std::time::Duration;
 use super::*;
 use crate::core::Rule;
 use crate::wire::{
-    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, HELLO_LEN, HelloAck, MethodId,
-    PathProof, Proofs, Reason, SessionId, SlotState, parse_from_server,
+    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, HELLO_LEN, HelloAck, Metadata,
+    MetadataRef, MethodId, PathProof, Proofs, Reason, SessionId, SlotState, parse_from_server,
 };
 
 /// Runs at once.
@@ -81,6 +82,8 @@ struct Heard {
     clock: u64,
     hold_us: u32,
     attempt: u8,
+    /// Of a reply.
+    metadata: Metadata,
     said: Said,
 }
 
@@ -256,7 +259,11 @@ impl Bench {
     }
 
     fn complete(&mut self, peer: &Peer, call: u64, body: &[u8]) -> Vec<Said> {
-        said(&self.end(peer, call, End::Done { status: Code::Ok, body }))
+        said(&self.end(
+            peer,
+            call,
+            End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body },
+        ))
     }
 
     fn end(&mut self, peer: &Peer, call: u64, end: End<'_>) -> Vec<Heard> {
@@ -307,6 +314,7 @@ fn request<'a>(
         flags: Flags::WHOLE,
         cell: 0,
         proofs,
+        metadata: MetadataRef::EMPTY,
         unknown_critical: false,
         options: &[],
         body,
@@ -319,6 +327,7 @@ fn said(heard: &[Heard]) -> Vec<Said> {
 
 fn listen(to: SocketAddr, bytes: &[u8]) -> Heard {
     let Datagram { attempt, message } = parse_from_server(bytes).expect("what a server sends");
+    let mut metadata = Metadata::new();
     let (session, call, clock, hold_us, said) = match message {
         FromServer::Version { session, call, lowest, highest } => {
             (session, call, 0, 0, Said::Version { lowest, highest })
@@ -326,8 +335,20 @@ fn listen(to: SocketAddr, bytes: &[u8]) -> Heard {
         FromServer::HelloAck { session, clock, ack, .. } => {
             (session, CallId(0), clock, 0, Said::HelloAck(ack))
         }
-        FromServer::Reply { session, call, clock, hold_us, status, flags, cell, body, credit } => {
+        FromServer::Reply {
+            session,
+            call,
+            clock,
+            hold_us,
+            status,
+            flags,
+            cell,
+            metadata: said,
+            body,
+            credit,
+        } => {
             assert_eq!((flags, cell, credit), (Flags::WHOLE, 0, 0));
+            metadata = said.to_owned();
             (session, call, clock, hold_us, Said::Reply(status, body.to_vec()))
         }
         FromServer::Progress { session, call, clock, hold_us, state, .. } => {
@@ -347,5 +368,6 @@ fn listen(to: SocketAddr, bytes: &[u8]) -> Heard {
             (session, call, clock, hold_us, Said::Goaway)
         }
     };
-    Heard { to, len: bytes.len(), session, call, clock, hold_us, attempt, said }
+    let len = bytes.len();
+    Heard { to, len, session, call, clock, hold_us, attempt, metadata, said }
 }

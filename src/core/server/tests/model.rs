@@ -200,7 +200,8 @@ fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let ran = matches!(step, Step::Complete { .. });
                 let body = call.to_be_bytes();
                 let (fate, end) = if ran {
-                    let end = End::Done { status: Code::Ok, body: &body };
+                    let end =
+                        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: &body };
                     (Fate::Done(body.to_vec()), end)
                 } else {
                     let reason = Reason::Expired;

@@ -95,7 +95,11 @@ fn answer_names_the_latest_copy_and_how_long_it_was_held() {
     assert!(bench.send(&peer.route, attempt, message).is_empty());
     bench.pass(7_000);
     bench.claim();
-    let heard = bench.end(&peer, 5, End::Done { status: Code::Ok, body: b"y" });
+    let heard = bench.end(
+        &peer,
+        5,
+        End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body: b"y" },
+    );
     assert_eq!((heard[0].attempt, heard[0].hold_us), (3, 7_000));
     assert_eq!(heard[0].clock, bench.clock());
 }
@@ -159,7 +163,11 @@ fn reply_longer_than_declared_is_an_error_and_executed() {
     bench.request(&peer, 5, SMALL, b"x");
     let mut body = vec![0x0f, 0xff];
     body.resize(0x0fff + 2, b'e');
-    let heard = bench.end(&peer, 5, End::Done { status: Code::Internal, body: &body });
+    let heard = bench.end(
+        &peer,
+        5,
+        End::Done { status: Code::Internal, metadata: MetadataRef::EMPTY, body: &body },
+    );
     assert_eq!(heard[0].len, 48 + 256);
 }
 
@@ -172,7 +180,7 @@ fn replies_of_one_size_to_one_client_leave_together() {
     }
     for call in 256..456 {
         let body: &[u8] = if call == 300 { b"longer" } else { b"y" };
-        let end = End::Done { status: Code::Ok, body };
+        let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body };
         bench.server.complete(bench.now, key(&peer, call), end);
     }
     assert_eq!(bench.drain().len(), 200);

@@ -9,7 +9,7 @@ use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall};
 use crate::core::{CallError, CallToken, Reply, Seed};
 use crate::sim::net::SERVER;
 use crate::sim::work::{Method, Request};
-use crate::wire::{CallId, FromClient, SessionId, parse_from_client};
+use crate::wire::{CallId, FromClient, Metadata, SessionId, parse_from_client};
 
 impl Stage {
     /// Another client; gives its number.
@@ -86,6 +86,7 @@ impl Stage {
         self.requests.push((method, request));
         let call = NewCall {
             method: method.id(),
+            metadata: Metadata::new(),
             body: body.unwrap_or(request).to_body(0),
             deadline,
             no_side_effects: method.has_no_side_effects(),

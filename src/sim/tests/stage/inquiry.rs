@@ -55,7 +55,7 @@ impl Stage {
         };
         let identity = (self.life, CallKey { session: token.session, call: token.call });
         match &fate {
-            Fate::Executed { status, body } => {
+            Fate::Executed { status, body, .. } => {
                 self.oracle.told_executed(self.at(), identity, Some((*status, body)));
             }
             Fate::ReplyGone => self.oracle.told_executed(self.at(), identity, None),

@@ -10,7 +10,7 @@ use crate::sim::amplification::Amplification;
 use crate::sim::net::SERVER;
 use crate::sim::oracle::Promise;
 use crate::sim::work::Method;
-use crate::wire::{Code, FromServer, Kind, Reason, StatusBody, parse_from_server};
+use crate::wire::{Code, FromServer, Kind, MetadataRef, Reason, StatusBody, parse_from_server};
 
 impl Stage {
     /// The server process is gone.
@@ -118,7 +118,11 @@ impl Stage {
             StatusBody { message: "no".into(), details: &[] }.emit(&mut body, 100);
             method.ends_as()
         };
-        self.server().complete(now, key, End::Done { status, body: &body });
+        self.server().complete(
+            now,
+            key,
+            End::Done { status, metadata: MetadataRef::EMPTY, body: &body },
+        );
         self.settle_server();
     }
 
