@@ -6,4 +6,5 @@ mod socket;
 
 pub use clock::Clock;
 pub(crate) use entropy::seed;
+pub use entropy::trace_ids;
 pub(crate) use socket::{Batch, SendError, Socket};

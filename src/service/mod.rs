@@ -37,11 +37,16 @@ mod registry;
 mod responder;
 mod scope;
 mod status;
+pub mod trace;
 
 #[cfg(feature = "protobuf")]
 pub mod builtin;
 #[cfg(feature = "protobuf")]
 mod catalog;
+#[cfg(feature = "protobuf")]
+pub mod details;
+#[cfg(feature = "protobuf")]
+mod duration;
 #[cfg(feature = "protobuf")]
 pub mod generated;
 #[cfg(feature = "protobuf")]

@@ -38,7 +38,8 @@ impl Scope {
     pub fn new(deadline: Instant, cancel: CancelToken, metadata: MetadataRef<'_>) -> Self {
         let mut trace = Metadata::new();
         for key in TRACE_KEYS {
-            if let Some(value) = metadata.get(key) {
+            // A long `tracestate` may come in several pieces.
+            for value in metadata.get_all(key) {
                 // A part of metadata that fitted fits.
                 let _ = trace.append(key, value);
             }

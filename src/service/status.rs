@@ -25,7 +25,9 @@ pub struct Status {
     pub code: Code,
     /// What went wrong, for people.
     pub message: String,
-    /// What went wrong, for programs; bytes that only both ends understand.
+    /// What went wrong, for programs: a serialised `google.rpc.Status` with nothing but its
+    /// `details`. [`with_detail`](Self::with_detail) and [`details`](super::details) write and read
+    /// them.
     pub details: Vec<u8>,
 }
 
@@ -36,7 +38,7 @@ impl Status {
         Self { code, message: message.into(), details: Vec::new() }
     }
 
-    /// The same failure with details.
+    /// The same failure with these bytes for its details, in place of what was there.
     #[must_use]
     pub fn with_details(mut self, details: Vec<u8>) -> Self {
         self.details = details;

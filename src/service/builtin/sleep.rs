@@ -34,9 +34,8 @@ pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
 
 /// How long a request asks to sleep; none is no time.
 fn length(request: &SleepRequest) -> Result<Duration, Status> {
-    let duration = request.duration.unwrap_or_default();
-    Duration::try_from(duration)
-        .map_err(|_| Status::invalid_argument("the duration is negative or out of range"))
+    super::super::duration::of_protobuf(request.duration.unwrap_or_default())
+        .ok_or_else(|| Status::invalid_argument("the duration is negative or out of range"))
 }
 
 /// When a call ends, and a number that tells calls apart which end together.
