@@ -10,6 +10,7 @@ use udp_rpc::core::CallToken;
 use udp_rpc::core::fault::parse_probability;
 
 use crate::address::Address;
+use crate::help;
 use crate::units;
 
 /// What follows the options in `--help`.
@@ -125,12 +126,13 @@ pub(crate) enum Command {
 
 /// `call`
 #[derive(Debug, Args)]
-#[command(after_help = CALL_EXAMPLES)]
+#[command(after_help = "`call --help` shows how requests are written.")]
+#[command(after_long_help = help::CALL)]
 pub(crate) struct CallArgs {
     /// The procedure: `package.Service/Method`, or its last part where that is unique
     pub(crate) method: String,
 
-    /// The request's fields: in order (3 4), or named (a=3 b=4)
+    /// The request's fields: in order (3 4), or named (a=3 b=4, address.city=Seoul)
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) arguments: Vec<String>,
 
@@ -138,17 +140,6 @@ pub(crate) struct CallArgs {
     #[arg(short, long, value_name = "JSON", conflicts_with = "arguments")]
     pub(crate) data: Option<String>,
 }
-
-const CALL_EXAMPLES: &str = "\
-Examples:
-  udp-rpc call add 3 -4
-  udp-rpc call SayHello name=Annie greeting=Hi
-  udp-rpc call add -d '{\"a\":3,\"b\":4}' -o json
-  udp-rpc call sleep 1500ms --timeout 3s
-
-A value that begins with a dash and is no number goes after `--` or by its name (text=-x). \
-Bytes are base64, enums go by name, durations like 1500ms; a repeated field that comes last takes \
-all that is left, or is named again and again. Fields left out are an error, except in JSON.";
 
 /// `list`
 #[derive(Debug, Args)]
@@ -260,7 +251,7 @@ mod tests {
 
     #[test]
     fn help_texts_fit_a_terminal() {
-        for line in AFTER_HELP.lines().chain(CALL_EXAMPLES.lines()) {
+        for line in AFTER_HELP.lines().chain(help::CALL.lines()) {
             assert!(!line.contains('\t'), "{line}");
         }
     }

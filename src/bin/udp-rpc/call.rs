@@ -69,7 +69,7 @@ fn request(
     let build = || match data {
         None => input::from_arguments(&types.request, arguments),
         Some(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => input::from_json(&types.request, text),
+            Ok(text) => input::from_json(&types.request, text).map_err(|why| why.to_string()),
             Err(error) => Err(format!("not UTF-8: {error}")),
         },
     };

@@ -46,6 +46,39 @@ A call of a procedure declared free of side effects may be issued again by the
 client itself; its OK then means \"ran at least once\", and -v says so.
 ";
 
+/// What follows the options in `call --help`. A test runs the examples.
+pub(crate) const CALL: &str = r#"Examples:
+  udp-rpc call add 3 -4
+  udp-rpc call SayHello name=Annie greeting=Hi
+  udp-rpc call sleep 1500ms --timeout 3s
+  udp-rpc call add -d '{"a":3,"b":4}' -o json
+  udp-rpc call PlaceOrder address.city=Seoul 'items[0].name=tea' 'items[0].count=2'
+  udp-rpc call PlaceOrder tags=new tags=gift labels.colour=red 'labels[gift wrap]=yes'
+  udp-rpc call PlaceOrder 'address={"city":"Seoul"}' status=STATUS_PAID photo=@photo.jpg
+
+Arguments without a name fill the fields in the order of the .proto: all of them but optional
+and repeated ones; a repeated field that comes last takes all that is left. As soon as one
+argument has a name, fields may be left out, as in JSON. A value that begins with a dash and is
+no number goes after `--` or by its name (text=-x).
+
+PATH=VALUE, where a path goes down from the request:
+  address.city=Seoul     a field of a message; address[city] is the same
+  tags=new tags=gift     a repeated field, one value more each time
+  items[0].name=tea      an element by its number, from 0; the next one begins a new element
+  items[].name=tea       always a new element
+  labels.colour=red      an entry of a map, by its key, which is of any type that keys have
+  labels[a.b]=red        a key with dots, brackets or spaces; or \. for a dot
+  address={"city":"x"}   JSON for a whole message; tags=["a","b"] and labels={"a":"b"} add
+Each thing is given once, whole or by its parts, and of a oneof one member.
+
+Values: numbers; true and false; text as it is; enums by name or number; bytes in base64, or
+from a file (photo=@FILE; @- is stdin); a Duration like 1500ms, a Timestamp like
+2026-01-02T03:04:05Z, a FieldMask like a,b.c, wrappers like what they wrap; a Struct or Value by
+path or as JSON; an Any as JSON with "@type". JSON is as protobuf's own mapping has it, and a
+duration in it may also be like 1500ms.
+
+Limits: 100 levels deep, by path and in JSON; 4 MiB of a file."#;
+
 /// Prints help on a topic, or on everything.
 ///
 /// # Errors
@@ -77,9 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_fits_80_columns() {
+    fn tables_fit_a_terminal() {
         for line in OUTCOMES.lines() {
             assert!(line.chars().count() <= 80, "{line}");
+        }
+        // As wide as clap's own lines may be.
+        for line in CALL.lines() {
+            assert!(line.chars().count() <= 96, "{line}");
         }
     }
 }

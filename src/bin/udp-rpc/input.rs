@@ -3,23 +3,19 @@
 //! Everything wrong here is a usage error that names the fields and their types; nothing has been
 //! sent of the call by then.
 
-use std::io::Read;
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
-
+use crate::bytes;
+use crate::fill::Filling;
+use crate::json::{self, Wrong};
+use crate::path::{self, Step};
 use crate::scalar;
-
-/// The longest request read from a file or stdin, in bytes: far above what a datagram holds, so
-/// that the server's own limit is what is reported, and far below what hurts this process.
-const LONGEST_INPUT: u64 = 64 << 20;
 
 /// A request's fields and their types, as usage errors show them: `a int64, b int64`.
 pub(crate) fn fields(descriptor: &MessageDescriptor) -> String {
-    let fields: Vec<String> = in_order(descriptor)
-        .iter()
-        .map(|field| format!("{} {}", field.name(), scalar::type_name(field)))
-        .collect();
-    if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") }
+    let typed = |field: &FieldDescriptor| format!("{} {}", field.name(), scalar::type_name(field));
+    let fields = scalar::listed(in_order(descriptor).iter().map(typed));
+    if fields.is_empty() { "no fields".to_owned() } else { fields }
 }
 
 /// The fields in the order in which the .proto file declares them.
@@ -32,7 +28,8 @@ pub(crate) fn in_order(descriptor: &MessageDescriptor) -> Vec<FieldDescriptor> {
         .collect()
 }
 
-/// Builds the request out of arguments.
+/// Builds the request out of arguments. Those without a name fill the fields in order; if no
+/// argument has a name, no field without a presence of its own may be left out.
 ///
 /// # Errors
 ///
@@ -41,120 +38,72 @@ pub(crate) fn from_arguments(
     descriptor: &MessageDescriptor,
     arguments: &[String],
 ) -> Result<DynamicMessage, String> {
-    let mut request = DynamicMessage::new(descriptor.clone());
-    let mut given: Vec<String> = Vec::new();
+    let mut request = Filling::new(descriptor);
     let mut positional = Vec::new();
     for argument in arguments {
         match named(descriptor, argument)? {
             None => positional.push(argument.as_str()),
-            Some((field, text)) => {
-                if given.iter().any(|name| name == field.name()) && !field.is_list() {
-                    return Err(format!("{} is given twice", field.name()));
-                }
-                set(&mut request, &field, text)?;
-                given.push(field.name().to_owned());
-            }
+            Some((steps, text)) => request.set(&steps, text)?,
         }
     }
+    let by_name = positional.len() < arguments.len();
     let order = in_order(descriptor);
-    let mut open = order.iter().filter(|field| !given.iter().any(|name| name == field.name()));
+    let open: Vec<_> = order.iter().filter(|field| !request.has(field)).collect();
     let mut left = positional.iter().copied().peekable();
     let mut missing = Vec::new();
-    for field in open.by_ref() {
-        let last = order.last() == Some(field);
+    for field in open {
+        let step = [Step::Word(field.name().to_owned())];
         match left.next() {
-            Some(text) => set(&mut request, field, text)?,
-            None if may_be_left_out(field) => {}
+            Some(text) => request.set(&step, text)?,
+            None if by_name || may_be_left_out(field) => {}
             None => missing.push(field.name().to_owned()),
         }
-        if last && field.is_list() {
+        if order.last() == Some(field) && field.is_list() {
             for text in left.by_ref() {
-                set(&mut request, field, text)?;
+                request.set(&step, text)?;
             }
         }
     }
     if let Some(text) = left.next() {
-        return Err(format!("{text:?} is one argument too many"));
+        return Err(format!("{} is one argument too many", scalar::quoted(text)));
     }
     if !missing.is_empty() {
         return Err(format!("missing: {}", missing.join(", ")));
     }
-    Ok(request)
+    Ok(request.finish())
 }
 
-/// Whether a field may be left out on the command line: what has a presence of its own or repeats.
+/// Whether a field may be left out where nothing is named: what is optional or repeats.
 fn may_be_left_out(field: &FieldDescriptor) -> bool {
     field.is_list() || field.is_map() || field.containing_oneof().is_some()
 }
 
-/// Takes `name=value` apart. An argument that merely contains an equals sign, or ends in base64's
+/// Takes `path=value` apart. An argument that merely contains an equals sign, or ends in base64's
 /// padding, is no named one; a name that the request does not have is an error, lest a typing
 /// error become a value.
 fn named<'a>(
     descriptor: &MessageDescriptor,
     argument: &'a str,
-) -> Result<Option<(FieldDescriptor, &'a str)>, String> {
-    let Some((name, value)) = argument.split_once('=') else { return Ok(None) };
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+) -> Result<Option<(Vec<Step>, &'a str)>, String> {
+    let hint = || match in_order(descriptor).first() {
+        Some(first) => {
+            let short: String = argument.chars().take(40).collect();
+            let cut = if short.len() < argument.len() { "…" } else { "" };
+            format!("; as a value it is written {}={short}{cut}", first.name())
+        }
+        None => String::new(),
+    };
+    let Some((steps, value)) = path::split(argument).map_err(|why| why + &hint())? else {
         return Ok(None);
+    };
+    let Some(Step::Word(name)) = steps.first() else { return Ok(None) };
+    let known = descriptor.get_field_by_name(name).is_some()
+        || descriptor.get_field_by_json_name(name).is_some();
+    match known {
+        true => Ok(Some((steps, value))),
+        false if steps.len() == 1 && matches!(value, "" | "=") => Ok(None),
+        false => Err(json::no_such_field(descriptor, name) + &hint()),
     }
-    let field =
-        descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
-    match field {
-        Some(field) => Ok(Some((field, value))),
-        None if matches!(value, "" | "=") => Ok(None),
-        None => {
-            let hint = match in_order(descriptor).first() {
-                Some(first) => format!("; as a value it is written {}={argument}", first.name()),
-                None => String::new(),
-            };
-            Err(format!("there is no field {name:?}{hint}"))
-        }
-    }
-}
-
-/// Sets, or for a repeated field appends, one value.
-fn set(request: &mut DynamicMessage, field: &FieldDescriptor, text: &str) -> Result<(), String> {
-    let whole = text.trim_start();
-    let wrong = |error: String| format!("{}: {error}", field.name());
-    if field.is_map() || (field.is_list() && whole.starts_with('[')) {
-        return set_json(request, field, whole).map_err(wrong);
-    }
-    let value = scalar::parse(&field.kind(), text).map_err(wrong)?;
-    if field.is_list() {
-        if let Value::List(items) = request.get_field_mut(field) {
-            items.push(value);
-        }
-        return Ok(());
-    }
-    if let Some(oneof) = field.containing_oneof()
-        && let Some(other) = oneof.fields().find(|other| request.has_field(other))
-    {
-        return Err(format!("only one of {} and {} may be given", other.name(), field.name()));
-    }
-    request.set_field(field, value);
-    Ok(())
-}
-
-/// Sets a list or a map from its JSON form, by way of a message that has nothing else.
-fn set_json(
-    request: &mut DynamicMessage,
-    field: &FieldDescriptor,
-    text: &str,
-) -> Result<(), String> {
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let mut json =
-        serde_json::Value::Object([(field.name().to_owned(), value)].into_iter().collect());
-    let descriptor = field.parent_message().clone();
-    scalar::rewrite_durations(&descriptor, &mut json);
-    let mut only =
-        DynamicMessage::deserialize(descriptor, json).map_err(|error| error.to_string())?;
-    if let Some(value) = only.take_field(field) {
-        request.set_field(field, value);
-    }
-    Ok(())
 }
 
 /// Builds the request out of JSON in protobuf's mapping.
@@ -165,11 +114,8 @@ fn set_json(
 pub(crate) fn from_json(
     descriptor: &MessageDescriptor,
     text: &str,
-) -> Result<DynamicMessage, String> {
-    let mut json: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    scalar::rewrite_durations(descriptor, &mut json);
-    DynamicMessage::deserialize(descriptor.clone(), json).map_err(|error| error.to_string())
+) -> Result<DynamicMessage, Wrong> {
+    json::message(descriptor, text)
 }
 
 /// What `-d` names: the text itself, `@FILE`, or `@-` for stdin.
@@ -178,25 +124,9 @@ pub(crate) fn from_json(
 ///
 /// The file cannot be read, or is too long.
 pub(crate) fn data(argument: &str) -> Result<Vec<u8>, String> {
-    let read = |source: &mut dyn Read, name: &str| {
-        let mut bytes = Vec::new();
-        source
-            .take(LONGEST_INPUT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format!("cannot read {name}: {error}"))?;
-        if bytes.len() as u64 > LONGEST_INPUT {
-            return Err(format!("{name} is longer than {} MiB", LONGEST_INPUT >> 20));
-        }
-        Ok(bytes)
-    };
     match argument.strip_prefix('@') {
         None => Ok(argument.as_bytes().to_vec()),
-        Some("-") => read(&mut std::io::stdin().lock(), "stdin"),
-        Some(path) => {
-            let mut file = std::fs::File::open(path)
-                .map_err(|error| format!("cannot read {path}: {error}"))?;
-            read(&mut file, path)
-        }
+        Some(named) => bytes::read(named),
     }
 }
 
@@ -227,6 +157,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_may_leave_the_rest_out() {
+        assert_eq!(built(&["colour=RED"]).unwrap(), serde_json::json!({"colour": "RED"}));
+        let mixed = built(&["colour=RED", "Ada"]).unwrap();
+        assert_eq!(mixed, serde_json::json!({"name": "Ada", "colour": "RED"}));
+    }
+
+    #[test]
     fn arguments_follow_the_order_of_the_file_not_of_the_numbers() {
         let names: Vec<_> =
             in_order(&message("Every")).iter().map(|f| f.name().to_owned()).collect();
@@ -241,9 +178,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_presence_may_be_left_out_and_nothing_else() {
+    fn where_nothing_is_named_only_what_is_optional_may_be_left_out() {
         assert!(with_plain(&[]).is_ok());
         assert_eq!(built(&[]).unwrap_err(), "missing: name, colour, data, inner, wait");
+        assert_eq!(built(&["Ada"]).unwrap_err(), "missing: colour, data, inner, wait");
     }
 
     #[test]
@@ -262,7 +200,7 @@ mod tests {
     fn maps_are_json_and_durations_in_them_are_as_anywhere() {
         let request = with_plain(&[r#"waits={"a":"2ms"}"#]).unwrap();
         assert_eq!(request["waits"]["a"], "0.002s");
-        assert!(with_plain(&["waits=a"]).unwrap_err().starts_with("waits: not JSON"));
+        assert!(with_plain(&["waits=a"]).unwrap_err().starts_with("waits: \"a\" is not a map"));
     }
 
     #[test]
@@ -278,7 +216,7 @@ mod tests {
             ("numbers=x", "numbers: \"x\" is not an int64"),
             ("colour=BLUE", "colour: \"BLUE\" is none of COLOUR_UNKNOWN, RED, GREEN"),
             ("data=?", "data: \"?\" is not base64"),
-            ("wait=5", "wait: a unit is missing"),
+            ("wait=5", "wait: \"5\" is not a duration: a unit is missing"),
             ("inner={\"x\":1}", "inner: "),
         ] {
             let error = built(&[argument]).unwrap_err();
@@ -302,7 +240,9 @@ mod tests {
         assert_eq!(json["wait"], "0.250s");
         assert_eq!(json["inner"]["pause"], "60s");
         assert_eq!(json["waits"]["x"], "3s");
-        assert!(from_json(&message("Every"), r#"{"nosuch":1}"#).unwrap_err().contains("nosuch"));
+        assert!(
+            from_json(&message("Every"), r#"{"nosuch":1}"#).unwrap_err().message.contains("nosuch")
+        );
     }
 
     #[test]

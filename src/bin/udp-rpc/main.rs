@@ -5,6 +5,7 @@
 
 mod address;
 mod args;
+mod bytes;
 mod call;
 mod datagram;
 mod decode;
@@ -12,14 +13,18 @@ mod demo;
 mod describe;
 mod exit;
 mod failure;
+mod fill;
 mod guard;
 mod help;
 mod input;
 mod inquire;
 mod interrupt;
+mod json;
 mod list;
 mod names;
+mod nearest;
 mod output;
+mod path;
 mod ping;
 mod remote;
 mod scalar;
@@ -31,6 +36,7 @@ mod testing;
 mod traffic;
 mod transcript;
 mod units;
+mod wellknown;
 
 use std::process::ExitCode;
 

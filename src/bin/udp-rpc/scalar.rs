@@ -1,16 +1,15 @@
-//! One argument into one protobuf value, by the field's type.
+//! One text into one protobuf value, by its type.
 //!
-//! Numbers, booleans, strings and enums are written as they are; bytes in base64; a
-//! `google.protobuf.Duration` as `1500ms`; any other message, list or map as JSON.
+//! Numbers, booleans, strings and enums are written as they are; bytes in base64 or as `@FILE`;
+//! what protobuf writes as a string in JSON (timestamps, durations, field masks) bare; any other
+//! message as JSON. Errors are about the value alone: whoever calls says which field it was for.
 
-use std::time::Duration;
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MapKey, Value};
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
-
+use crate::bytes;
+use crate::nearest::nearest;
 use crate::units;
-
-/// The protobuf type that is written as a duration.
-const DURATION: &str = "google.protobuf.Duration";
+use crate::wellknown;
 
 /// A field's type as people read it: `int32`, `repeated string`, `Color`, `duration`.
 pub(crate) fn type_name(field: &FieldDescriptor) -> String {
@@ -30,7 +29,8 @@ pub(crate) fn type_name(field: &FieldDescriptor) -> String {
     }
 }
 
-fn kind_name(kind: &Kind) -> String {
+/// A type as people read it, without regard to whether it repeats.
+pub(crate) fn kind_name(kind: &Kind) -> String {
     match kind {
         Kind::Double => "double".to_owned(),
         Kind::Float => "float".to_owned(),
@@ -47,15 +47,33 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Bool => "bool".to_owned(),
         Kind::String => "string".to_owned(),
         Kind::Bytes => "bytes".to_owned(),
-        Kind::Message(message) if message.full_name() == DURATION => "duration".to_owned(),
+        Kind::Message(message) if wellknown::is_duration(message) => "duration".to_owned(),
         Kind::Message(message) => message.full_name().to_owned(),
         Kind::Enum(values) => values.full_name().to_owned(),
     }
 }
 
-/// An enum's values, for the error that names them.
-fn value_names(values: &prost_reflect::EnumDescriptor) -> String {
-    let names: Vec<String> = values.values().map(|value| value.name().to_owned()).collect();
+/// Most of an enum's values, or of a message's fields, that an error lists.
+pub(crate) const LISTED_MAX: usize = 24;
+
+/// Most characters of a wrong value that its error repeats.
+const SHOWN_MAX: usize = 60;
+
+/// A value in an error: quoted, and cut where it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// A list for an error, cut where it is long.
+pub(crate) fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.take(LISTED_MAX + 1).collect();
+    if names.len() > LISTED_MAX {
+        names.truncate(LISTED_MAX);
+        names.push("…".to_owned());
+    }
     names.join(", ")
 }
 
@@ -73,46 +91,92 @@ pub(crate) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Float => {
             let value: f32 = text.parse().map_err(|_| wanted(kind, text))?;
             if value.is_infinite() && !says_infinite(text) {
-                return Err(format!("{text:?} does not fit a float"));
+                return Err(does_not_fit(kind, text));
             }
             Value::F32(value)
         }
         Kind::Double => {
             let value: f64 = text.parse().map_err(|_| wanted(kind, text))?;
             if value.is_infinite() && !says_infinite(text) {
-                return Err(format!("{text:?} does not fit a double"));
+                return Err(does_not_fit(kind, text));
             }
             Value::F64(value)
         }
         Kind::Bool => match text {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            _ => return Err(format!("{text:?} is neither true nor false")),
+            _ => return Err(format!("{} is neither true nor false", quoted(text))),
         },
         Kind::String => Value::String(text.to_owned()),
-        Kind::Bytes => Value::Bytes(base64(text)?.into()),
-        Kind::Enum(values) => {
-            let by_name = values.get_value_by_name(text);
-            let number = match by_name {
-                Some(value) => Some(value.number()),
-                None => text.parse().ok(),
-            };
-            Value::EnumNumber(
-                number.ok_or_else(|| format!("{text:?} is none of {}", value_names(values)))?,
-            )
+        Kind::Bytes => match text.strip_prefix('@') {
+            Some(named) => Value::Bytes(bytes::read(named)?.into()),
+            None => match base64(text) {
+                Some(bytes) => Value::Bytes(bytes.into()),
+                None => {
+                    let text = quoted(text);
+                    return Err(format!("{text} is not base64 (a file's bytes are @FILE)"));
+                }
+            },
+        },
+        Kind::Enum(values) => Value::EnumNumber(enum_number(values, text)?),
+        Kind::Message(message) => {
+            let message = wellknown::message(message, text).map_err(|wrong| wrong.to_string());
+            Value::Message(message?)
         }
-        Kind::Message(message) => Value::Message(self::message(message, text)?),
     })
+}
+
+/// A key of a map, from the text that it is in JSON and in a path.
+///
+/// # Errors
+///
+/// What the key should have been.
+pub(crate) fn map_key(kind: &Kind, text: &str) -> Result<MapKey, String> {
+    match kind {
+        Kind::Double | Kind::Float | Kind::Bytes | Kind::Message(_) | Kind::Enum(_) => None,
+        kind => parse(kind, text)?.into_map_key(),
+    }
+    .ok_or_else(|| format!("{} is no type of a map's keys", kind_name(kind)))
+}
+
+/// An enum's value, by its name or its number.
+///
+/// # Errors
+///
+/// Which names there are, and which is nearest.
+pub(crate) fn enum_number(values: &EnumDescriptor, text: &str) -> Result<i32, String> {
+    if let Some(value) = values.get_value_by_name(text) {
+        return Ok(value.number());
+    }
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let known: Vec<_> = values.values().collect();
+    let all = listed(known.iter().map(|value| value.name().to_owned()));
+    let meant = match nearest(text, known.iter().map(|value| value.name())) {
+        Some(name) => format!("; did you mean {name}?"),
+        None => String::new(),
+    };
+    Err(format!("{} is none of {all}{meant}", quoted(text)))
 }
 
 fn says_infinite(text: &str) -> bool {
     text.to_ascii_lowercase().contains("inf")
 }
 
-fn wanted(kind: &Kind, text: &str) -> String {
+/// A type with its article: "an int32".
+pub(crate) fn one(kind: &Kind) -> String {
     let name = kind_name(kind);
     let article = if name.starts_with('i') { "an" } else { "a" };
-    format!("{text:?} is not {article} {name}")
+    format!("{article} {name}")
+}
+
+fn wanted(kind: &Kind, text: &str) -> String {
+    format!("{} is not {}", quoted(text), one(kind))
+}
+
+fn does_not_fit(kind: &Kind, text: &str) -> String {
+    format!("{} does not fit {}", quoted(text).replace('"', ""), kind_name(kind))
 }
 
 /// An integer, telling what is none from what does not fit.
@@ -120,7 +184,7 @@ fn integer<N: std::str::FromStr>(kind: &Kind, text: &str) -> Result<N, String> {
     text.parse().map_err(|_| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!("{text} does not fit {}", kind_name(kind))
+            does_not_fit(kind, text)
         } else {
             wanted(kind, text)
         }
@@ -128,77 +192,23 @@ fn integer<N: std::str::FromStr>(kind: &Kind, text: &str) -> Result<N, String> {
 }
 
 /// Standard or URL-safe base64, padded or not, as protobuf's JSON mapping reads it.
-fn base64(text: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
-    data_encoding::BASE64_NOPAD
-        .decode(digits.as_bytes())
-        .map_err(|_| format!("{text:?} is not base64"))
-}
-
-/// A message: a duration as people write it, JSON, or the string that its JSON form is.
-fn message(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
-    let json = if descriptor.full_name() == DURATION {
-        serde_json::Value::String(json_duration(text)?)
-    } else if text.trim_start().starts_with(['{', '[', '"']) {
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?
-    } else {
-        serde_json::Value::String(text.to_owned())
-    };
-    DynamicMessage::deserialize(descriptor.clone(), json)
-        .map_err(|error| format!("{text:?} is not a {}: {error}", descriptor.full_name()))
+    data_encoding::BASE64_NOPAD.decode(digits.as_bytes()).ok()
 }
 
 /// `1500ms` in the form of protobuf's JSON mapping, `1.500000000s`.
 ///
 /// # Errors
 ///
-/// As [`units::duration`].
+/// As [`units::any_duration`].
 pub(crate) fn json_duration(text: &str) -> Result<String, String> {
     let (sign, size) = match text.strip_prefix('-') {
         Some(size) => ("-", size),
         None => ("", text),
     };
-    let duration: Duration = units::duration(size)?;
+    let duration = units::any_duration(size)?;
     Ok(format!("{sign}{}.{:09}s", duration.as_secs(), duration.subsec_nanos()))
-}
-
-/// Rewrites the durations of a JSON request into the form of protobuf's mapping, so that
-/// `{"duration": "1500ms"}` is understood like the argument `1500ms`. What is no duration, or no
-/// JSON form of its type, is left for the mapping to judge.
-pub(crate) fn rewrite_durations(descriptor: &MessageDescriptor, json: &mut serde_json::Value) {
-    let Some(fields) = json.as_object_mut() else { return };
-    for (name, value) in fields {
-        let field =
-            descriptor.get_field_by_json_name(name).or_else(|| descriptor.get_field_by_name(name));
-        let Some(field) = field else { continue };
-        let mut kind = field.kind();
-        if field.is_map()
-            && let Kind::Message(entry) = &kind
-        {
-            kind = entry.map_entry_value_field().kind();
-        }
-        let Kind::Message(inner) = kind else { continue };
-        match value {
-            serde_json::Value::Array(items) if field.is_list() => {
-                items.iter_mut().for_each(|item| rewrite_one(&inner, item));
-            }
-            serde_json::Value::Object(entries) if field.is_map() => {
-                entries.values_mut().for_each(|item| rewrite_one(&inner, item));
-            }
-            other => rewrite_one(&inner, other),
-        }
-    }
-}
-
-fn rewrite_one(descriptor: &MessageDescriptor, json: &mut serde_json::Value) {
-    match json {
-        serde_json::Value::String(text) if descriptor.full_name() == DURATION => {
-            if let Ok(rewritten) = json_duration(text) {
-                *text = rewritten;
-            }
-        }
-        other => rewrite_durations(descriptor, other),
-    }
 }
 
 #[cfg(test)]
@@ -208,29 +218,52 @@ mod tests {
     #[test]
     fn integers_are_told_apart_from_what_does_not_fit() {
         assert_eq!(parse(&Kind::Int32, "-3"), Ok(Value::I32(-3)));
-        assert!(parse(&Kind::Int32, "3000000000").unwrap_err().contains("does not fit int32"));
-        assert!(parse(&Kind::Uint64, "-1").unwrap_err().contains("does not fit uint64"));
+        assert_eq!(parse(&Kind::Int32, "3000000000").unwrap_err(), "3000000000 does not fit int32");
+        assert_eq!(parse(&Kind::Uint64, "-1").unwrap_err(), "-1 does not fit uint64");
         assert_eq!(parse(&Kind::Int64, "x").unwrap_err(), "\"x\" is not an int64");
         assert_eq!(parse(&Kind::Sint32, "1.5").unwrap_err(), "\"1.5\" is not a sint32");
     }
 
     #[test]
-    fn bytes_are_base64_of_either_alphabet() {
+    fn bytes_are_base64_of_either_alphabet_or_a_file() {
         let bytes = |text| parse(&Kind::Bytes, text).unwrap();
         assert_eq!(bytes("+/8="), bytes("-_8"));
-        assert!(parse(&Kind::Bytes, "?").is_err());
+        assert!(parse(&Kind::Bytes, "?").unwrap_err().contains("is not base64"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, [0, 255, b'\n']).unwrap();
+        let named = format!("@{}", file.path().display());
+        assert_eq!(bytes(&named), Value::Bytes(vec![0, 255, b'\n'].into()));
+        assert!(parse(&Kind::Bytes, "@/nowhere").unwrap_err().contains("cannot read /nowhere"));
+        // To a string an at sign is nothing special.
+        assert_eq!(parse(&Kind::String, "@x"), Ok(Value::String("@x".into())));
     }
 
     #[test]
     fn durations_keep_their_sign_and_nanoseconds() {
         assert_eq!(json_duration("1500ms").as_deref(), Ok("1.500000000s"));
         assert_eq!(json_duration("-250us").as_deref(), Ok("-0.000250000s"));
+        assert_eq!(json_duration("7days").as_deref(), Ok("604800.000000000s"));
         assert!(json_duration("1500").is_err());
     }
 
     #[test]
     fn floats_that_overflow_are_refused_unless_infinity_is_meant() {
-        assert!(parse(&Kind::Float, "1e300").is_err());
+        assert_eq!(parse(&Kind::Float, "1e300").unwrap_err(), "1e300 does not fit float");
         assert_eq!(parse(&Kind::Double, "-inf"), Ok(Value::F64(f64::NEG_INFINITY)));
+    }
+
+    #[test]
+    fn keys_of_maps_are_of_the_types_that_keys_have() {
+        assert_eq!(map_key(&Kind::Int32, "-7"), Ok(MapKey::I32(-7)));
+        assert_eq!(map_key(&Kind::Bool, "true"), Ok(MapKey::Bool(true)));
+        assert_eq!(map_key(&Kind::String, ""), Ok(MapKey::String(String::new())));
+        assert_eq!(map_key(&Kind::Fixed64, "-1").unwrap_err(), "-1 does not fit fixed64");
+        assert!(map_key(&Kind::Bytes, "").is_err());
+    }
+
+    #[test]
+    fn a_long_value_is_cut_in_its_error() {
+        let error = parse(&Kind::Int64, &"x".repeat(100_000)).unwrap_err();
+        assert!(error.len() < 100, "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the unit tests share: a message with a field of every sort.
+//! What the unit tests share: messages with fields of every sort.
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
@@ -35,18 +35,72 @@ service Service {
 }
 "#;
 
-/// The descriptors as a server would send them.
-pub(crate) fn descriptors() -> Vec<u8> {
+/// What services that nobody here wrote may take.
+const RICH: &str = r#"
+syntax = "proto3";
+package rich;
+import "google/protobuf/any.proto";
+import "google/protobuf/duration.proto";
+import "google/protobuf/field_mask.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/wrappers.proto";
+
+enum Level { LEVEL_UNSPECIFIED = 0; LEVEL_LOW = 1; LEVEL_HIGH = 2; }
+
+message Place { string city = 1; string postal_code = 2; Place within = 3; repeated string tags = 4; }
+message Item { string name = 1; uint32 count = 2; repeated int32 sizes = 3; Level level = 4; }
+
+message Order {
+  Place place = 1;
+  repeated Item items = 2;
+  repeated string tags = 3;
+  map<string, string> labels = 4;
+  map<string, Item> named = 5;
+  map<int32, string> by_int = 6;
+  map<bool, string> by_bool = 7;
+  map<uint64, Level> by_big = 8;
+  oneof pay { string card = 9; Item cash = 10; google.protobuf.BoolValue later = 11; }
+  optional int32 maybe = 12;
+  bytes photo = 13;
+  Level level = 14;
+  google.protobuf.Timestamp at = 15;
+  google.protobuf.Duration ttl = 16;
+  google.protobuf.Struct extra = 17;
+  google.protobuf.Value any_json = 18;
+  google.protobuf.ListValue list = 19;
+  google.protobuf.FieldMask mask = 20;
+  google.protobuf.Int32Value wrapped = 21;
+  google.protobuf.BytesValue wrapped_bytes = 22;
+  google.protobuf.Any anything = 23;
+  repeated Level levels = 24;
+  double weight = 25;
+  repeated google.protobuf.Duration waits = 26;
+}
+"#;
+
+fn compiled(source: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("test.proto"), PROTO).unwrap();
+    std::fs::write(folder.path().join("test.proto"), source).unwrap();
     let mut compiler = protox::Compiler::new([folder.path()]).unwrap();
     compiler.include_imports(true);
     compiler.open_file("test.proto").unwrap();
     compiler.encode_file_descriptor_set()
 }
 
+/// The descriptors as a server would send them.
+pub(crate) fn descriptors() -> Vec<u8> {
+    compiled(PROTO)
+}
+
 /// A message of the test's.
 pub(crate) fn message(name: &str) -> MessageDescriptor {
     let pool = DescriptorPool::decode(descriptors().as_slice()).unwrap();
     pool.get_message_by_name(&format!("test.{name}")).unwrap()
+}
+
+/// The message that has everything.
+pub(crate) fn order() -> MessageDescriptor {
+    let pool = DescriptorPool::decode(compiled(RICH).as_slice()).unwrap();
+    pool.get_message_by_name("rich.Order").unwrap()
 }

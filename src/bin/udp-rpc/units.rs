@@ -12,15 +12,24 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// Says what is wrong: no unit, an unknown unit, longer than a day.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = any_duration(text)?;
+    if parsed > LONGEST { Err("longer than a day".to_owned()) } else { Ok(parsed) }
+}
+
+/// A duration however long, for what is not ours to judge.
+///
+/// # Errors
+///
+/// As [`duration`].
+pub(crate) fn any_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let parsed = humantime::parse_duration(text).map_err(|error| {
+    humantime::parse_duration(text).map_err(|error| {
         if text.parse::<f64>().is_ok() {
             format!("a unit is missing, as in {text}ms or {text}s")
         } else {
             format!("{error}, expected something like 250ms, 1.5s or 2m")
         }
-    })?;
-    if parsed > LONGEST { Err("longer than a day".to_owned()) } else { Ok(parsed) }
+    })
 }
 
 /// A duration that is not zero.
