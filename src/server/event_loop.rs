@@ -13,16 +13,19 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::gauges::{LoopCounters, View};
+use super::gauges::{LoopCounters, Snapshot};
 use super::handle::{Command, Handle};
-use super::pool::{Inbox, Pool, Report, Task, caught, instant};
+use super::pool::{Inbox, Pool, Report, Task, instant};
+use super::run::{Ended, run};
 use crate::core::Time;
 use crate::core::server::{
     CallKey, End, Event, Execution, MethodSpec, Received, Route, Server, ServerConfig, Start,
     Transmit,
 };
 use crate::net::{Batch, Clock, SendError, Socket, seed};
-use crate::service::{Action, CancelToken, Context, Method, Services};
+use crate::service::{
+    Action, CancelToken, Context, Gauges, Hook, Method, Origin, ReplyMetadata, Services,
+};
 use crate::wire::MetadataRef;
 
 /// Token of the waker; sockets have their index.
@@ -47,6 +50,7 @@ pub(super) struct EventLoop {
     sockets: Vec<Listener>,
     core: Server,
     methods: Vec<Arc<Method>>,
+    hook: Option<Arc<dyn Hook>>,
     pool: Pool,
     inbox: Arc<Inbox>,
     handle: Handle,
@@ -97,6 +101,7 @@ impl EventLoop {
         services: Services,
         config: ServerConfig,
         workers: usize,
+        hook: Option<Arc<dyn Hook>>,
     ) -> io::Result<Self> {
         let methods: Vec<Arc<Method>> = services.methods().iter().cloned().map(Arc::new).collect();
         let specs = methods.iter().map(|method| spec(method)).collect();
@@ -128,7 +133,8 @@ impl EventLoop {
             sockets,
             core,
             methods,
-            pool: Pool::start(workers, clock, &inbox)?,
+            pool: Pool::start(workers, clock, &inbox, hook.as_ref())?,
+            hook,
             inbox,
             handle: Handle::new(waker),
             clock,
@@ -231,18 +237,25 @@ impl EventLoop {
             self.counters.datagrams += 1;
             let route = Route { remote, local, socket: index };
             if let Some(start) = self.core.handle_datagram(now, &route, datagram) {
-                let workers = (self.pool.idle(), self.pool.workers());
-                let view = View { core: &self.core, counters: &self.counters, now, workers };
-                let (code, panicked) =
-                    run_inline(&self.methods, &view, &start, now, &mut self.reply);
-                self.counters.panics += u64::from(panicked);
+                let gauges = Snapshot::new(&self.core, self.counters, now, self.pool.idle_of_all());
+                let origin = origin(&self.core, &listener.socket, &start.route, start.expiry);
+                let metadata = ReplyMetadata::new();
+                let method = &self.methods[start.method];
+                let context = context(method, &start, now, origin, &metadata, &gauges);
+                self.reply.clear();
+                let ended = match &method.action {
+                    Action::Inline(handler) | Action::Pooled(handler) => {
+                        let hook = self.hook.as_deref();
+                        run(hook, method, handler, &context, start.body, &mut self.reply)
+                    }
+                    // `spec` says that these are queued.
+                    Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
+                };
                 // The next call's expiry is not to be checked against a time long gone.
                 now = self.clock.now();
-                self.core.complete(
-                    now,
-                    start.key,
-                    End::Done { status: code, metadata: MetadataRef::EMPTY, body: &self.reply },
-                );
+                let metadata = metadata.into_inner();
+                let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
+                self.core.complete(now, start.key, end);
             }
         }
         true
@@ -255,18 +268,11 @@ impl EventLoop {
         let now = self.clock.now();
         for report in reports.drain(..) {
             match report {
-                Report::Ended { key, code, body, panicked } => {
-                    self.counters.panics += u64::from(panicked);
+                Report::Ended { key, ended, answer } => {
                     self.running.remove(&key);
-                    self.core.complete(
-                        now,
-                        key,
-                        End::Done { status: code, metadata: MetadataRef::EMPTY, body: &body },
-                    );
-                }
-                Report::NotStarted { key, reason } => {
-                    self.running.remove(&key);
-                    self.core.complete(now, key, End::NotStarted(reason));
+                    let metadata = answer.metadata.borrow();
+                    let end = end(&mut self.counters, ended, metadata, &answer.body);
+                    self.core.complete(now, key, end);
                 }
                 Report::Idle { request } => {
                     self.pool.worker_is_idle();
@@ -288,12 +294,23 @@ impl EventLoop {
 
     /// Hands waiting calls to idle workers.
     fn start_waiting(&mut self, now: Time) {
+        // Made for the first of them, and shared by all.
+        let mut gauges: Option<Arc<dyn Gauges + Send + Sync>> = None;
         while self.pool.idle() > 0 {
             let Some(job) = self.core.claim(now) else { return };
             let Some(method) = self.methods.get(job.method) else { return };
+            let Some(listener) = self.sockets.get(job.route.socket) else { return };
             let cancel = CancelToken::new();
             self.running.insert(job.key, cancel.clone());
-            self.pool.run(Task { job, method: Arc::clone(method), cancel });
+            let workers = self.pool.idle_of_all();
+            let snapshot = || Snapshot::new(&self.core, self.counters, now, workers).to_owned();
+            self.pool.run(Task {
+                origin: origin(&self.core, &listener.socket, &job.route, job.expiry),
+                job,
+                method: Arc::clone(method),
+                cancel,
+                gauges: Arc::clone(gauges.get_or_insert_with(|| Arc::new(snapshot()))),
+            });
         }
     }
 
@@ -412,32 +429,53 @@ fn spec(method: &Method) -> MethodSpec {
     }
 }
 
-/// Runs a handler that is declared quick; its reply is left in `reply`.
-fn run_inline(
-    methods: &[Arc<Method>],
-    view: &View<'_>,
-    start: &Start<'_>,
+/// What a call token says of a call that came this way.
+fn origin(core: &Server, socket: &Socket, route: &Route, expiry: Time) -> Option<Origin> {
+    let bound = socket.local();
+    let ip = route.local.unwrap_or(bound.ip()).to_canonical();
+    (!ip.is_unspecified()).then(|| Origin {
+        server: SocketAddr::new(ip, bound.port()),
+        epoch: core.epoch(),
+        expiry: core.clock(expiry),
+    })
+}
+
+/// What the handler of a call that runs inline is told.
+fn context<'a>(
+    method: &'a Method,
+    start: &Start<'a>,
     now: Time,
-    reply: &mut Vec<u8>,
-) -> (crate::wire::Code, bool) {
+    origin: Option<Origin>,
+    reply_metadata: &'a ReplyMetadata,
+    gauges: &'a dyn Gauges,
+) -> Context<'a> {
     static NEVER: CancelToken = CancelToken::never();
-    reply.clear();
-    let method = &methods[start.method];
-    let context = Context {
+    Context {
         session: start.key.session,
         call: start.key.call,
         peer: start.route.remote,
         method: &method.name,
         deadline: instant(now, start.expiry),
         cancel: &NEVER,
-        gauges: view,
-    };
-    let (result, panicked) = match &method.action {
-        Action::Inline(handler) | Action::Pooled(handler) => {
-            context.scope().enter(|| caught(|| handler(&context, start.body, reply)))
+        metadata: start.metadata,
+        reply_metadata,
+        gauges,
+        origin,
+    }
+}
+
+/// What the core is told of the end of a run.
+fn end<'a>(
+    counters: &mut LoopCounters,
+    ended: Ended,
+    metadata: MetadataRef<'a>,
+    body: &'a [u8],
+) -> End<'a> {
+    match ended {
+        Ended::Done { code, panicked } => {
+            counters.panics += u64::from(panicked);
+            End::Done { status: code, metadata, body }
         }
-        // `spec` says that these are queued.
-        Action::Deferred(_) => unreachable!("a deferred method is never run inline"),
-    };
-    (method.conclude(result, reply), panicked)
+        Ended::Refused(reason) => End::NotStarted(reason),
+    }
 }

@@ -11,17 +11,27 @@
 //! }))?;
 //! let server = Server::builder(registry).listen("127.0.0.1:5860").bind()?;
 //! println!("listening on {}", server.local_addrs()[0]);
+//! // From any thread: finish what runs, refuse what is new, end within ten seconds.
+//! let handle = server.handle();
+//! std::thread::spawn(move || {
+//!     let _ = std::io::stdin().read_line(&mut String::new());
+//!     handle.drain(std::time::Duration::from_secs(10));
+//! });
 //! server.run()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`Server::spawn`] serves on a thread of its own, and [`Server::spawn_local`] does so for a test.
 
 mod event_loop;
 mod gauges;
 mod handle;
 mod pool;
+mod run;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -29,7 +39,7 @@ use event_loop::EventLoop;
 pub use handle::Handle;
 
 use crate::core::server::ServerConfig;
-use crate::service::Registry;
+use crate::service::{Hook, Registry};
 
 /// Threads that run handlers which take time, unless said otherwise. Such handlers wait more than
 /// they reckon, so there are more threads than most machines have cores; each costs its stack
@@ -37,13 +47,13 @@ use crate::service::Registry;
 pub const WORKERS: usize = 16;
 
 /// How a server is to be.
-#[derive(Debug)]
 #[must_use]
 pub struct Builder {
     registry: Registry,
     config: ServerConfig,
     listen: Vec<io::Result<Vec<SocketAddr>>>,
     workers: usize,
+    hook: Option<Arc<dyn Hook>>,
 }
 
 impl Builder {
@@ -64,6 +74,23 @@ impl Builder {
     pub fn config(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Has `hook` told of every call as it starts, which it may refuse, and as it ends. There is
+    /// one; said again, the last counts.
+    pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Listens on a free port of the loopback as well, and serves on a thread of its own: what a
+    /// test wants. See [`Server::spawn_local`].
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Server::spawn`].
+    pub fn spawn_local(self) -> io::Result<Running> {
+        self.listen((Ipv4Addr::LOCALHOST, 0)).bind()?.spawn()
     }
 
     /// Binds the sockets. Requests that come from here on are kept by the kernel until the server
@@ -88,8 +115,20 @@ impl Builder {
         for warning in services.warnings() {
             log::warn!("{warning}");
         }
-        let event_loop = EventLoop::new(&addresses, services, self.config, self.workers)?;
+        let Self { config, workers, hook, .. } = self;
+        let event_loop = EventLoop::new(&addresses, services, config, workers, hook)?;
         Ok(Server { event_loop })
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("registry", &self.registry)
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,7 +140,35 @@ pub struct Server {
 impl Server {
     /// A server of these methods that is to be configured.
     pub fn builder(registry: Registry) -> Builder {
-        Builder { registry, config: ServerConfig::default(), listen: Vec::new(), workers: WORKERS }
+        let config = ServerConfig::default();
+        Builder { registry, config, listen: Vec::new(), workers: WORKERS, hook: None }
+    }
+
+    /// Serves these methods on a free port of the loopback, on a thread of its own, until what this
+    /// gives is dropped: what a test wants. Many such servers run beside each other.
+    ///
+    /// ```
+    /// use udp_rpc::client::{BlockingClient, Options};
+    /// use udp_rpc::server::Server;
+    /// use udp_rpc::service::{Method, Registry};
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.add(Method::inline("demo.Text/Reverse", |_context, request, reply| {
+    ///     reply.extend(request.iter().rev());
+    ///     Ok(())
+    /// }))?;
+    /// let server = Server::spawn_local(registry)?;
+    /// let mut client = BlockingClient::connect(server.local_addr())?;
+    /// let reply = client.call_raw("demo.Text/Reverse", b"abc", &Options::default())?;
+    /// assert_eq!(reply.body, b"cba");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::bind`] and [`spawn`](Self::spawn).
+    pub fn spawn_local(registry: Registry) -> io::Result<Running> {
+        Self::builder(registry).spawn_local()
     }
 
     /// The addresses that it listens on, in the order in which they were said.
@@ -159,9 +226,23 @@ impl Running {
         self.addresses[0]
     }
 
+    /// All addresses that it listens on, in the order in which they were said.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// What shuts it down, from any thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Waits until it has ended, because somebody has a [`Handle`] and used it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn wait(mut self) -> io::Result<()> {
+        self.join()
     }
 
     /// Drains for at most `grace`, and returns when the server has ended. See [`Handle::drain`].

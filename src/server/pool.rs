@@ -4,7 +4,6 @@
 //! where fences and expiry can still reach what waits in it. A worker checks expiry and cancel
 //! token once more before a handler's first instruction.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,27 +11,26 @@ use std::{io, thread};
 
 use mio::Waker;
 
+use super::run::{Answer, Ended, begin, run};
 use crate::core::Time;
 use crate::core::server::{CallKey, Job};
 use crate::net::Clock;
-use crate::service::{
-    Action, CancelToken, Context, Method, OwnedContext, PANICKED, Responder, Scope, Status,
-};
-use crate::wire::{Code, MetadataRef, Reason};
+use crate::service::{Action, CancelToken, Gauges, Hook, Method, Origin, OwnedContext};
+use crate::wire::Reason;
 
 /// A call for a worker.
 pub(super) struct Task {
     pub(super) job: Job,
     pub(super) method: Arc<Method>,
     pub(super) cancel: CancelToken,
+    pub(super) origin: Option<Origin>,
+    pub(super) gauges: Arc<dyn Gauges + Send + Sync>,
 }
 
 /// What a worker, or a responder on whatever thread, tells the event loop.
 pub(super) enum Report {
-    /// A call ended.
-    Ended { key: CallKey, code: Code, body: Vec<u8>, panicked: bool },
-    /// A call's handler was never begun.
-    NotStarted { key: CallKey, reason: Reason },
+    /// A call ended, or was never begun.
+    Ended { key: CallKey, ended: Ended, answer: Answer },
     /// A worker is free again; the request's memory may be used again.
     Idle { request: Vec<u8> },
 }
@@ -78,11 +76,21 @@ impl Pool {
     /// # Errors
     ///
     /// When there are no threads to be had.
-    pub(super) fn start(workers: usize, clock: Clock, inbox: &Arc<Inbox>) -> io::Result<Self> {
+    pub(super) fn start(
+        workers: usize,
+        clock: Clock,
+        inbox: &Arc<Inbox>,
+        hook: Option<&Arc<dyn Hook>>,
+    ) -> io::Result<Self> {
         let (tasks, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..workers {
-            let worker = Worker { tasks: Arc::clone(&receiver), clock, inbox: Arc::clone(inbox) };
+            let worker = Worker {
+                tasks: Arc::clone(&receiver),
+                clock,
+                inbox: Arc::clone(inbox),
+                hook: hook.cloned(),
+            };
             thread::Builder::new()
                 .name(format!("udp-rpc-worker-{number}"))
                 .spawn(move || worker.work())?;
@@ -95,9 +103,9 @@ impl Pool {
         self.idle
     }
 
-    /// All workers.
-    pub(super) fn workers(&self) -> usize {
-        self.workers
+    /// Those, and all workers.
+    pub(super) fn idle_of_all(&self) -> (usize, usize) {
+        (self.idle, self.workers)
     }
 
     /// Hands a call to an idle worker.
@@ -118,6 +126,7 @@ struct Worker {
     tasks: Arc<Mutex<Receiver<Task>>>,
     clock: Clock,
     inbox: Arc<Inbox>,
+    hook: Option<Arc<dyn Hook>>,
 }
 
 impl Worker {
@@ -129,8 +138,9 @@ impl Worker {
         }
     }
 
-    fn run(&self, Task { job, method, cancel }: Task) {
-        let Job { key, body, expiry, route, .. } = job;
+    fn run(&self, task: Task) {
+        let Task { job, method, cancel, origin, gauges } = task;
+        let Job { key, metadata, body, expiry, route, .. } = job;
         let now = self.clock.now();
         let overtaken = if now >= expiry {
             Some(Reason::Expired)
@@ -138,59 +148,40 @@ impl Worker {
             cancel.is_cancelled().then_some(Reason::Fenced)
         };
         if let Some(reason) = overtaken {
-            let reports = [Report::NotStarted { key, reason }, Report::Idle { request: body }];
-            return self.inbox.push(reports);
+            let ended = Ended::Refused(reason);
+            let report = Report::Ended { key, ended, answer: Answer::default() };
+            return self.inbox.push([report, Report::Idle { request: body }]);
         }
-        let deadline = instant(now, expiry);
-        let scope = Scope::new(deadline, cancel.clone(), MetadataRef::EMPTY);
+        let context = OwnedContext {
+            session: key.session,
+            call: key.call,
+            peer: route.remote,
+            method: Arc::clone(&method.name),
+            deadline: instant(now, expiry),
+            cancel,
+            metadata,
+            reply_metadata: Arc::default(),
+            gauges,
+            origin,
+        };
         match &method.action {
             Action::Inline(handler) | Action::Pooled(handler) => {
-                let context = Context {
-                    session: key.session,
-                    call: key.call,
-                    peer: route.remote,
-                    method: &method.name,
-                    deadline,
-                    cancel: &cancel,
-                    gauges: &(),
-                };
                 let mut reply = Vec::new();
-                let (result, panicked) =
-                    scope.enter(|| caught(|| handler(&context, &body, &mut reply)));
-                let code = method.conclude(result, &mut reply);
-                let ended = Report::Ended { key, code, body: reply, panicked };
-                self.inbox.push([ended, Report::Idle { request: body }]);
+                let hook = self.hook.as_deref();
+                let ended = run(hook, &method, handler, &context.borrow(), &body, &mut reply);
+                let answer = Answer { metadata: context.reply_metadata.take(), body: reply };
+                let report = Report::Ended { key, ended, answer };
+                self.inbox.push([report, Report::Idle { request: body }]);
             }
             Action::Deferred(handler) => {
-                let context = OwnedContext {
-                    session: key.session,
-                    call: key.call,
-                    peer: route.remote,
-                    method: Arc::clone(&method.name),
-                    deadline,
-                    cancel,
-                    gauges: Arc::new(()),
-                };
                 let inbox = Arc::clone(&self.inbox);
-                let concluding = Arc::clone(&method);
-                let responder = Responder::telling_panics(move |result, panicked| {
-                    let (code, body) = concluding.conclude_owned(result);
-                    inbox.push([Report::Ended { key, code, body, panicked }]);
-                });
-                // A panic drops the responder, and that answers.
-                let begin = AssertUnwindSafe(|| handler(context, body, responder));
-                let _ = scope.enter(|| catch_unwind(begin));
+                let report = move |ended, answer| {
+                    inbox.push([Report::Ended { key, ended, answer }]);
+                };
+                begin(self.hook.as_ref(), &method, handler, context, body, report);
                 self.inbox.push([Report::Idle { request: Vec::new() }]);
             }
         }
-    }
-}
-
-/// Runs a handler. A panic is an answer too: the handler ran, and how far nobody knows.
-pub(super) fn caught(run: impl FnOnce() -> Result<(), Status>) -> (Result<(), Status>, bool) {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => (result, false),
-        Err(_) => (Err(Status::internal(PANICKED)), true),
     }
 }
 

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CancelToken, Scope, Status};
-use crate::wire::{CallId, MetadataRef, SessionId};
+use super::{CancelToken, ReplyMetadata, Scope, Status};
+use crate::core::CallToken;
+use crate::wire::{CallId, Epoch, Metadata, MetadataRef, SessionId};
 
 /// Named numbers about the running server, such as counters of datagrams by kind.
 ///
@@ -41,15 +42,52 @@ pub struct Context<'a> {
     pub deadline: Instant,
     /// Set when nobody waits for the result any more: cancelled, superseded, or past the deadline.
     pub cancel: &'a CancelToken,
-    /// Numbers about the server.
+    /// What came with the request.
+    pub metadata: MetadataRef<'a>,
+    /// What is to go with the reply.
+    pub reply_metadata: &'a ReplyMetadata,
+    /// Numbers about the server: for an inline method as they are now, for every other as they
+    /// were when the call was handed to a worker.
     pub gauges: &'a dyn Gauges,
+    /// What a call token says beside the call's own names.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Where a call arrived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// The server's address, as the peer reached it.
+    pub(crate) server: SocketAddr,
+    /// The server's life.
+    pub(crate) epoch: Epoch,
+    /// When the caller stops waiting, µs of the server's clock.
+    pub(crate) expiry: u64,
 }
 
 impl Context<'_> {
     /// What calls made on behalf of this one take from it. The handler runs in it anyway; code that
     /// goes on elsewhere takes it along.
     pub fn scope(&self) -> Scope {
-        Scope::new(self.deadline, self.cancel.clone(), MetadataRef::EMPTY)
+        Scope::new(self.deadline, self.cancel.clone(), self.metadata)
+    }
+
+    /// The token with which any process can ask later what became of this call, or cancel it: to
+    /// be stored beside the work that it stands for, or told to the caller. `None` where the server
+    /// does not know the address at which it was reached (and for [`OwnedContext::for_test`]).
+    ///
+    /// It is a capability: show it to whom it concerns, and never log it. Behind a translation of
+    /// addresses it names the server's own, inner one.
+    ///
+    /// A call that has a context has started, so this token never proves that it did not run.
+    /// Where the server no longer knows the session, because the client has closed it or its
+    /// lease is over, the answer is that the outcome is unknown. A client's own token can prove
+    /// more, because it may be of a call that never arrived, and its session stays open for it.
+    pub fn token(&self) -> Option<CallToken> {
+        let Origin { server, epoch, expiry } = self.origin?;
+        let (session, call) = (self.session, self.call);
+        // Until when "unknown session" would prove something, and from when: never.
+        let (minted, known_until) = (0, 0);
+        Some(CallToken { server, epoch, session, call, minted, known_until, expiry })
     }
 
     /// How long the caller still waits; zero when the deadline has passed.
@@ -82,6 +120,7 @@ impl std::fmt::Debug for Context<'_> {
             .field("method", &self.method)
             .field("remaining", &self.remaining())
             .field("cancel", &self.cancel)
+            .field("metadata", &self.metadata)
             .finish_non_exhaustive()
     }
 }
@@ -102,8 +141,14 @@ pub struct OwnedContext {
     pub deadline: Instant,
     /// Set when nobody waits for the result any more.
     pub cancel: CancelToken,
-    /// Numbers about the server.
+    /// What came with the request.
+    pub metadata: Metadata,
+    /// What is to go with the reply.
+    pub reply_metadata: Arc<ReplyMetadata>,
+    /// Numbers about the server; see [`Context::gauges`].
     pub gauges: Arc<dyn Gauges + Send + Sync>,
+    /// What a call token says beside the call's own names.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl OwnedContext {
@@ -132,7 +177,10 @@ impl OwnedContext {
             method: method.into(),
             deadline: Instant::now() + Duration::from_secs(3600),
             cancel: CancelToken::new(),
+            metadata: Metadata::new(),
+            reply_metadata: Arc::default(),
             gauges: Arc::new(()),
+            origin: None,
         }
     }
 
@@ -145,7 +193,10 @@ impl OwnedContext {
             method: &self.method,
             deadline: self.deadline,
             cancel: &self.cancel,
+            metadata: self.metadata.borrow(),
+            reply_metadata: &self.reply_metadata,
             gauges: &*self.gauges,
+            origin: self.origin,
         }
     }
 
@@ -166,6 +217,12 @@ impl OwnedContext {
     /// What calls made on behalf of this one take from it; see [`Context::scope`].
     pub fn scope(&self) -> Scope {
         self.borrow().scope()
+    }
+
+    /// The token with which any process can ask later what became of this call; see
+    /// [`Context::token`].
+    pub fn token(&self) -> Option<CallToken> {
+        self.borrow().token()
     }
 }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{Context, Executor, OwnedContext, Responder, Status, executor};
-use crate::wire::{Code, MAX_BODY, MethodId};
+use crate::wire::{Code, MAX_BODY, MetadataRef, MethodId};
 
 /// Least room that is kept for a method's answer, bytes: a method whose replies are a byte long
 /// can still fail with a message that helps.
@@ -184,15 +184,23 @@ impl Method {
         MethodId::of(&self.name)
     }
 
-    /// Ends a call: the code and, left in `reply`, the body of its REPLY. A status takes the place
-    /// of what the handler had written, cut to the room that was kept; a reply longer than
-    /// declared becomes RESOURCE_EXHAUSTED. Either way the method ran.
-    pub fn conclude(&self, result: Result<(), Status>, reply: &mut Vec<u8>) -> Code {
+    /// Ends a call: the code and, left in `reply`, the body of its REPLY, with which `metadata`
+    /// goes. A status takes the place of what the handler had written, cut to the room that was
+    /// kept; a reply that with its metadata is longer than declared becomes RESOURCE_EXHAUSTED.
+    /// Either way the method ran.
+    pub fn conclude(
+        &self,
+        result: Result<(), Status>,
+        metadata: MetadataRef<'_>,
+        reply: &mut Vec<u8>,
+    ) -> Code {
+        let option = metadata.option_len();
         let status = match result {
-            Ok(()) if reply.len() <= self.longest_reply => return Code::Ok,
+            Ok(()) if option + reply.len() <= self.longest_reply => return Code::Ok,
             Ok(()) => Status::resource_exhausted(format!(
-                "the reply takes {} bytes and the method declares at most {}",
-                reply.len(),
+                "the reply takes {} bytes{} and the method declares at most {}",
+                option + reply.len(),
+                if option > 0 { format!(", {option} of them metadata,") } else { String::new() },
                 self.longest_reply
             )),
             Err(status) => status,
@@ -206,12 +214,16 @@ impl Method {
     }
 
     /// As [`Method::conclude`] for an answer that owns its bytes, such as a responder's.
-    pub fn conclude_owned(&self, result: Result<Vec<u8>, Status>) -> (Code, Vec<u8>) {
+    pub fn conclude_owned(
+        &self,
+        result: Result<Vec<u8>, Status>,
+        metadata: MetadataRef<'_>,
+    ) -> (Code, Vec<u8>) {
         let (result, mut reply) = match result {
             Ok(reply) => (Ok(()), reply),
             Err(status) => (Err(status), Vec::new()),
         };
-        let code = self.conclude(result, &mut reply);
+        let code = self.conclude(result, metadata, &mut reply);
         (code, reply)
     }
 }
@@ -219,7 +231,7 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::StatusBody;
+    use crate::wire::{Metadata, StatusBody};
 
     fn method() -> Method {
         Method::inline("Test/Test", |_, _, _| Ok(())).longest_reply(300)
@@ -228,24 +240,39 @@ mod tests {
     #[test]
     fn status_replaces_what_the_handler_had_written_and_fits_its_room() {
         let mut reply = b"half a reply".to_vec();
-        let code = method().conclude(Err(Status::aborted("x".repeat(2000))), &mut reply);
+        let code = method().conclude(
+            Err(Status::aborted("x".repeat(2000))),
+            MetadataRef::EMPTY,
+            &mut reply,
+        );
         assert_eq!((code, reply.len()), (Code::Aborted, 300));
         assert_eq!(StatusBody::parse(&reply).message, "x".repeat(298));
     }
 
     #[test]
     fn reply_longer_than_declared_is_an_executed_error() {
-        let (code, body) = method().conclude_owned(Ok(vec![0; 301]));
+        let conclude = |bytes, metadata: &Metadata| {
+            method().conclude_owned(Ok(vec![0; bytes]), metadata.borrow())
+        };
+        let mut metadata = Metadata::new();
+        let (code, body) = conclude(301, &metadata);
         assert_eq!(code, Code::ResourceExhausted);
         assert!(StatusBody::parse(&body).message.contains("301 bytes"));
-        assert_eq!(method().conclude_owned(Ok(vec![0; 300])), (Code::Ok, vec![0; 300]));
+        assert_eq!(conclude(300, &metadata), (Code::Ok, vec![0; 300]));
+
+        metadata.insert("abc", "1234").unwrap();
+        assert_eq!(conclude(288, &metadata), (Code::Ok, vec![0; 288]));
+        let (code, body) = conclude(289, &metadata);
+        assert_eq!(code, Code::ResourceExhausted);
+        let message = StatusBody::parse(&body).message.into_owned();
+        assert!(message.contains("301 bytes, 12 of them metadata"), "{message}");
     }
 
     #[test]
     fn an_error_that_claims_to_be_ok_is_not() {
         let mut status = Status::internal("");
         status.code = Code::Ok;
-        assert_eq!(method().conclude_owned(Err(status)).0, Code::Unknown);
+        assert_eq!(method().conclude_owned(Err(status), MetadataRef::EMPTY).0, Code::Unknown);
     }
 
     #[test]

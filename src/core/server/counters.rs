@@ -177,6 +177,7 @@ const REFUSALS: &[(Reason, &str)] = &[
     (Reason::UnknownOption, "refused.unknown_option"),
     (Reason::RequestTooLarge, "refused.request_too_large"),
     (Reason::UnsupportedShape, "refused.unsupported_shape"),
+    (Reason::Unauthenticated, "refused.unauthenticated"),
 ];
 
 /// Counts since the server was made. They never decrease.

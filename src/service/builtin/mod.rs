@@ -14,16 +14,18 @@ pub mod reflection;
 pub mod sleep;
 pub mod statistics;
 
+pub use health::Health;
+
 use super::{Registry, RegistryError};
 
 pub use super::generated::DESCRIPTORS;
 
-/// Adds every built-in service.
+/// Adds every built-in service; what health says is set through what this gives.
 ///
 /// # Errors
 ///
 /// When one of them is there already, or its descriptors contradict what is there.
-pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
+pub fn install(registry: &mut Registry) -> Result<Health, RegistryError> {
     calculator::install(registry)?;
     counter::install(registry)?;
     echo::install(registry)?;
@@ -32,15 +34,16 @@ pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     install_standard(registry)
 }
 
-/// Adds health, reflection and statistics.
+/// Adds health, reflection and statistics; what health says is set through what this gives.
 ///
 /// # Errors
 ///
 /// As [`install`].
-pub fn install_standard(registry: &mut Registry) -> Result<(), RegistryError> {
-    health::install(registry)?;
+pub fn install_standard(registry: &mut Registry) -> Result<Health, RegistryError> {
+    let health = health::install(registry)?;
     reflection::install(registry)?;
-    statistics::install(registry)
+    statistics::install(registry)?;
+    Ok(health)
 }
 
 #[cfg(test)]
