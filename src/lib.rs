@@ -42,6 +42,33 @@ pub mod service;
 pub mod sim;
 pub mod wire;
 
+/// The crate by which messages are protobuf; generated code finds it here.
+#[cfg(feature = "protobuf")]
+pub use prost;
+/// The well-known types of protobuf; generated code finds them here.
+#[cfg(feature = "protobuf")]
+pub use prost_types;
+
+/// What `udp-rpc-build` has generated from `.proto` files in the build script: a module for each
+/// package, and `DESCRIPTORS`. A name is only needed where the build script gives one.
+///
+/// ```ignore
+/// mod proto {
+///     udp_rpc::include_protos!();
+/// }
+/// use proto::demo::greeter::{Greeter, service};
+/// ```
+#[cfg(feature = "protobuf")]
+#[macro_export]
+macro_rules! include_protos {
+    () => {
+        $crate::include_protos!("udp_rpc");
+    };
+    ($name:literal) => {
+        ::core::include!(::core::concat!(::core::env!("OUT_DIR"), "/", $name, ".rs"));
+    };
+}
+
 /// The examples of the README compile.
 #[cfg(all(doctest, feature = "protobuf"))]
 #[doc = include_str!("../README.md")]

@@ -1,91 +1,14 @@
-//! Details of failures, and that the types of google.rpc are those of Google's files.
-//!
-//! After a change of a file below `proto/google`: `UDP_RPC_BLESS=1 cargo test --test details`.
+//! Details of failures, from the handler that gives them to the caller who reads them.
 #![cfg(feature = "protobuf")]
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use prost_build::Config;
 use udp_rpc::client::BlockingClient;
 use udp_rpc::core::Outcome;
 use udp_rpc::server::{Running, Server};
 use udp_rpc::service::details::{BadRequest, Details, ErrorInfo, RetryInfo, RpcStatus};
 use udp_rpc::service::{Method, Registry, Status, Unary};
 use udp_rpc::wire::Code;
-
-/// Google's files, from `proto/`.
-const FILES: [&str; 2] = ["google/rpc/error_details.proto", "google/rpc/status.proto"];
-
-/// What is generated next to the module that includes it.
-const DIRECTORY: &str = "src/service/details/generated";
-
-#[test]
-fn types_of_google_rpc_are_those_of_the_proto_files() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directory = root.join(DIRECTORY);
-    for (name, bytes) in generate(&root.join("proto")) {
-        let file = directory.join(name);
-        if std::env::var_os("UDP_RPC_BLESS").is_some_and(|value| value != "0") {
-            fs::write(&file, &bytes).unwrap();
-        }
-        assert!(
-            fs::read(&file).unwrap_or_default() == bytes,
-            "{DIRECTORY}/{name} is not what proto/ generates; \
-             UDP_RPC_BLESS=1 cargo test --test details writes it anew"
-        );
-    }
-}
-
-/// The types, and all descriptors without comments.
-fn generate(proto: &Path) -> [(&'static str, Vec<u8>); 2] {
-    let mut compiler = protox::Compiler::new([proto]).unwrap();
-    compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(FILES.map(|file| proto.join(file))).unwrap();
-    let mut files = compiler.file_descriptor_set();
-    for file in &mut files.file {
-        for place in file.source_code_info.iter_mut().flat_map(|info| &mut info.location) {
-            for comment in [&mut place.leading_comments, &mut place.trailing_comments] {
-                *comment = comment.take().map(|comment| fence_examples(&comment));
-            }
-        }
-    }
-
-    let output = tempfile::tempdir().unwrap();
-    Config::new()
-        .out_dir(output.path())
-        // One order of a map's entries, so that a message has one encoding.
-        .btree_map(["."])
-        .enable_type_names()
-        .type_name_domain(["."], "type.googleapis.com")
-        .compile_fds(files)
-        .unwrap();
-    let code = fs::read(output.path().join("google.rpc.rs")).unwrap();
-
-    compiler.include_source_info(false);
-    [("google.rpc.rs", code), ("google.rpc.binpb", compiler.encode_file_descriptor_set())]
-}
-
-/// Examples in comments stand out by their indentation, which rustdoc would take for Rust and run.
-fn fence_examples(comment: &str) -> String {
-    let mut fenced: Vec<&str> = Vec::new();
-    let mut inside = false;
-    for line in comment.lines() {
-        let indented = line.starts_with("     ");
-        if indented && !inside {
-            fenced.push(" ```text");
-        } else if inside && line.is_empty() {
-            fenced.push(" ```");
-        }
-        inside = indented || inside && !line.is_empty();
-        fenced.push(line);
-    }
-    if inside {
-        fenced.push(" ```");
-    }
-    fenced.join("\n")
-}
 
 const ORDER: Unary<u64, u64> = Unary::new("test.Shop/Order");
 

@@ -56,6 +56,8 @@ mod page;
 #[cfg(feature = "protobuf")]
 mod schema;
 #[cfg(feature = "protobuf")]
+mod streaming;
+#[cfg(feature = "protobuf")]
 mod typed;
 
 pub use bundle::Service;
@@ -72,6 +74,8 @@ pub(crate) use responder::PANICKED;
 pub use responder::Responder;
 pub use scope::{Scope, Scoped, TRACE_KEYS};
 pub use status::Status;
+#[cfg(feature = "protobuf")]
+pub use streaming::{Bidirectional, ClientStreaming, ServerStreaming, Streamed};
 #[cfg(feature = "protobuf")]
 pub use typed::{TypedResponder, Unary};
 

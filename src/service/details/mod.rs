@@ -33,17 +33,14 @@
 
 mod make;
 
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    rustdoc::broken_intra_doc_links,
-    rustdoc::invalid_html_tags,
-    unreachable_pub,
-    missing_docs
-)]
-mod google {
+mod generated {
     include!("generated/google.rpc.rs");
 }
+
+/// The descriptors of `google/rpc/status.proto` and `google/rpc/error_details.proto` and of what
+/// they import: a serialised `google.protobuf.FileDescriptorSet`.
+pub use generated::DESCRIPTORS;
+use generated::google::rpc as google;
 
 pub use google::bad_request::FieldViolation;
 pub use google::help::Link;
@@ -60,10 +57,6 @@ use prost::{Message, Name};
 use super::Status;
 use crate::core::CallError;
 use crate::wire::Code;
-
-/// The descriptors of `google/rpc/status.proto` and `google/rpc/error_details.proto` and of what
-/// they import: a serialised `google.protobuf.FileDescriptorSet`.
-pub const DESCRIPTORS: &[u8] = include_bytes!("generated/google.rpc.binpb");
 
 /// What stands before the name of a message in the type URL of an [`Any`], unless the message
 /// says otherwise.
