@@ -30,7 +30,7 @@ fn with_call_running(daemon: &Daemon, length: Duration) -> (BlockingClient, Call
 /// Signals the daemon, and waits until it refuses new calls, as the outcomes say.
 fn drain(daemon: &Daemon, client: &mut BlockingClient) {
     daemon.signal("TERM");
-    let once = Options { timeout: Some(PATIENCE), retry: Some(false) };
+    let once = Options { retry: Some(false), ..Options::within(PATIENCE) };
     wait_for("the daemon to drain", || {
         let error = client.call_raw(INCREMENT, &increment("c"), &once).err()?;
         assert_eq!(error.outcome, Outcome::NotExecuted(Proof::Promised(Reason::Draining)));

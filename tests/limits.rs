@@ -82,7 +82,7 @@ impl Drop for Small {
 
 /// Options of a call that is not issued again.
 fn once(timeout: Duration) -> Options {
-    Options { timeout: Some(timeout), retry: Some(false) }
+    Options { retry: Some(false), ..Options::within(timeout) }
 }
 
 #[track_caller]

@@ -108,7 +108,7 @@ fn call_on(
         while names.len() < 8 && done.load(Ordering::Relaxed) == 0 {
             let request = format!("{name}-{next}");
             let method = if next % 2 == 0 { QUICK } else { SLOW };
-            let options = Options { timeout: Some(PATIENCE), retry: Some(next % 4 < 2) };
+            let options = Options { retry: Some(next % 4 < 2), ..Options::within(PATIENCE) };
             let handle = client.submit(method, request.as_bytes(), &options);
             names.insert(handle, request);
             next += 1;

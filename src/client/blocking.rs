@@ -2,114 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Method;
+use super::builder::{Builder, Setup};
+use super::hook::Watch;
 use super::link::{Interrupter, Link};
-use super::observe::{Observation, Observer};
-use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall, Pong, SessionInfo};
-use crate::core::fault::Faults;
-use crate::core::{CallError, CallToken, Reply, Seed, Time};
+use super::prepare::{Common, PATIENCE_CANCELLED};
+use super::{Method, Options};
+use crate::core::client::{CallHandle, Client, Event, Pong, SessionInfo};
+use crate::core::{CallError, CallToken, Reply, Time};
 use crate::net;
-use crate::wire::Metadata;
-
-/// What one call asks for beyond its method and request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// How long to wait for the answer; the client's own if not said.
-    pub timeout: Option<Duration>,
-    /// Whether to issue the call again when it is proved that it did not run and the reason may
-    /// pass; the client's own if not said.
-    pub retry: Option<bool>,
-}
-
-/// How a client is to be.
-#[derive(Default)]
-pub struct Builder {
-    config: ClientConfig,
-    faults: Faults,
-    fault_seed: Option<u64>,
-    observer: Option<Observer>,
-}
-
-impl Builder {
-    /// How long a call waits for its answer unless it says otherwise; 10 s unless set.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.config.timeout = timeout;
-        self
-    }
-
-    /// Whether calls wait for a server that is not there yet, until their deadline. Without it a
-    /// call to a port on which nothing listens fails at once, as not executed.
-    #[must_use]
-    pub fn wait(mut self, wait: bool) -> Self {
-        self.config.wait_for_server = wait;
-        self
-    }
-
-    /// Whether a call is issued again that is proved not to have run, for a reason that may pass
-    /// (draining, overload, unknown session), until its deadline; it is unless set.
-    #[must_use]
-    pub fn retry(mut self, retry: bool) -> Self {
-        self.config.retry = retry;
-        self
-    }
-
-    /// Puts a faulty path between this client and its server, on purpose: the same faults each
-    /// way.
-    #[must_use]
-    pub fn faults(mut self, faults: Faults) -> Self {
-        self.faults = faults;
-        self
-    }
-
-    /// Makes the faulty path throw the same dice each time.
-    #[must_use]
-    pub fn fault_seed(mut self, seed: u64) -> Self {
-        self.fault_seed = Some(seed);
-        self
-    }
-
-    /// Tells `observer` of every datagram.
-    #[must_use]
-    pub fn observer(mut self, observer: impl FnMut(&Observation<'_>) + Send + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
-        self
-    }
-
-    /// Everything else of the core's configuration.
-    #[must_use]
-    pub fn config(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
-    /// A client of the server at these addresses, which are tried in turn. Nothing is sent
-    /// before the first call.
-    ///
-    /// # Errors
-    ///
-    /// When there is no address, or when the operating system gives no randomness.
-    pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<BlockingClient> {
-        let servers: Vec<SocketAddr> = server.to_socket_addrs()?.map(reachable).collect();
-        if servers.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        }
-        let seed = net::seed()?;
-        let dice = self.fault_seed.map_or(seed, Seed::from_number);
-        Ok(BlockingClient {
-            timeout: self.config.timeout,
-            core: Client::new(self.config, servers.clone(), seed),
-            link: Link::new(self.faults, &dice, self.observer)?,
-            servers,
-            ended: BTreeMap::new(),
-            pinged: BTreeMap::new(),
-            process: std::process::id(),
-        })
-    }
-}
+use crate::service::Listening;
 
 /// A client that works on its caller's thread, with sockets of its own: no other thread is
 /// involved, so a call's latency is the sockets'.
@@ -130,14 +35,27 @@ impl Builder {
 pub struct BlockingClient {
     core: Client,
     link: Link,
-    timeout: Duration,
+    common: Common,
     servers: Vec<SocketAddr>,
+    /// What is to be done at the end of calls that have not ended, where that is something.
+    at_end: BTreeMap<CallHandle, AtEnd>,
+    /// Calls to be cancelled because those are on whose behalf they were made. Other threads add
+    /// to it.
+    cancelled: Arc<Mutex<Vec<CallHandle>>>,
     /// Calls that have ended and have not been asked for yet.
     ended: BTreeMap<CallHandle, Result<Reply, CallError>>,
     /// Pings likewise.
     pinged: BTreeMap<CallHandle, Result<Pong, CallError>>,
     /// The process that the core's sessions belong to.
     process: u32,
+}
+
+/// What the end of a call brings with it.
+struct AtEnd {
+    /// Who is told.
+    watch: Option<Watch>,
+    /// That the call is cancelled with the one on whose behalf it was made, until then.
+    _linked: Option<Listening>,
 }
 
 impl BlockingClient {
@@ -148,12 +66,28 @@ impl BlockingClient {
     ///
     /// As [`Builder::connect`].
     pub fn connect(server: impl ToSocketAddrs) -> io::Result<Self> {
-        Builder::default().connect(server)
+        Self::builder().connect(server)
     }
 
     /// A client that is to be configured.
     pub fn builder() -> Builder {
-        Builder::default()
+        Builder::new()
+    }
+
+    pub(super) fn start(setup: Setup) -> io::Result<Self> {
+        let servers = setup.servers.clone();
+        let (core, link, common) = setup.build()?;
+        Ok(Self {
+            core,
+            link,
+            common,
+            servers,
+            at_end: BTreeMap::new(),
+            cancelled: Arc::default(),
+            ended: BTreeMap::new(),
+            pinged: BTreeMap::new(),
+            process: std::process::id(),
+        })
     }
 
     /// Calls `method` with a request of plain bytes, and waits for the end.
@@ -187,10 +121,11 @@ impl BlockingClient {
         Req: prost::Message + Default + 'static,
         Rep: prost::Message + Default + 'static,
     {
-        self.call_with(method, request, &Options::default())
+        let response = self.call_with(method, request, &Options::default())?;
+        Ok(response.message)
     }
 
-    /// [`call`](Self::call), with options.
+    /// [`call`](Self::call) with options, for the reply with all that is known about it.
     ///
     /// # Errors
     ///
@@ -201,23 +136,13 @@ impl BlockingClient {
         method: &crate::service::Unary<Req, Rep>,
         request: &Req,
         options: &Options,
-    ) -> Result<Rep, CallError>
+    ) -> Result<super::Response<Rep>, CallError>
     where
         Req: prost::Message + Default + 'static,
         Rep: prost::Message + Default + 'static,
     {
-        let reply = self.call_raw(method, &method.encode_request(request), options)?;
-        method.decode_reply(&reply.body).map_err(|status| CallError {
-            code: status.code,
-            message: status.message,
-            details: status.details,
-            metadata: reply.metadata.clone(),
-            outcome: crate::core::Outcome::Executed,
-            attempts: reply.attempts,
-            issues: reply.issues,
-            elapsed: reply.elapsed,
-            token: None,
-        })
+        let handle = self.submit_bytes(method.into(), method.encode_request(request), options);
+        super::Response::decode(method, self.wait(handle)?)
     }
 
     /// Begins a call without waiting for it.
@@ -227,18 +152,28 @@ impl BlockingClient {
         request: &[u8],
         options: &Options,
     ) -> CallHandle {
+        self.submit_bytes(method.into(), request.to_vec(), options)
+    }
+
+    fn submit_bytes(&mut self, method: Method, request: Vec<u8>, options: &Options) -> CallHandle {
         self.leave_other_process();
-        let method = method.into();
         let now = self.link.now();
-        let call = NewCall {
-            method: method.id(),
-            metadata: Metadata::new(),
-            body: request.to_vec(),
-            deadline: now + options.timeout.unwrap_or(self.timeout),
-            no_side_effects: method.has_no_side_effects(),
-            retry: options.retry,
+        let prepared = self.common.prepare(now, method, request, options);
+        let handle = match prepared.call {
+            Ok(call) => self.core.call(now, call),
+            Err(status) => self.core.refuse(status.code, status.message),
         };
-        let handle = self.core.call(now, call);
+        let linked = prepared.cancel.map(|cancel| {
+            let (cancelled, link) = (Arc::clone(&self.cancelled), self.link.interrupter());
+            cancel.listen(move || {
+                cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+                link.wake();
+            })
+        });
+        if prepared.watch.is_some() || linked.is_some() {
+            self.at_end.insert(handle, AtEnd { watch: prepared.watch, _linked: linked });
+        }
+        self.cancel_with_parents();
         self.link.flush(&mut self.core);
         handle
     }
@@ -372,8 +307,20 @@ impl BlockingClient {
         }
     }
 
+    /// Cancels the calls that were made on behalf of others which have been cancelled meanwhile.
+    fn cancel_with_parents(&mut self) {
+        let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let handles = std::mem::take(&mut *cancelled);
+        drop(cancelled);
+        let now = self.link.now();
+        for handle in handles {
+            self.core.cancel_by(now, handle, now + PATIENCE_CANCELLED);
+        }
+    }
+
     /// One wait; true if it was interrupted.
     fn turn(&mut self, until: Time) -> bool {
+        self.cancel_with_parents();
         let interrupted = self.link.turn(&mut self.core, until).unwrap_or_else(|error| {
             // Only the wait itself can fail; calls go on and end by their deadlines.
             log::warn!("waiting for datagrams: {error}");
@@ -388,6 +335,10 @@ impl BlockingClient {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::Ended { handle, result } => {
+                    let at_end = self.at_end.remove(&handle);
+                    if let Some(watch) = at_end.and_then(|at_end| at_end.watch) {
+                        watch.end(&result);
+                    }
                     self.ended.insert(handle, result);
                 }
                 Event::Ponged { handle, result } => {
@@ -409,21 +360,13 @@ impl BlockingClient {
         #[expect(clippy::expect_used, reason = "going on with the parent's sockets is no choice")]
         self.link.forked().expect("the system had a poll when the client was made");
         self.core.forked(seed);
+        self.at_end.clear();
+        // Not emptied: the thread that adds to it may have held its lock, and was not copied.
+        self.cancelled = Arc::default();
         self.ended.clear();
         self.pinged.clear();
         self.process = process;
     }
-}
-
-/// The address to which what is sent to `server` goes, and from which it is answered: that of a
-/// server which listens on all addresses is this host.
-fn reachable(mut server: SocketAddr) -> SocketAddr {
-    match server.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => server.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => server.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    server
 }
 
 impl Drop for BlockingClient {
@@ -443,19 +386,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unspecified_address_is_this_host() {
-        let reached = |server: &str| reachable(server.parse().unwrap()).to_string();
-        assert_eq!(reached("0.0.0.0:5860"), "127.0.0.1:5860");
-        assert_eq!(reached("[::]:5860"), "[::1]:5860");
-        assert_eq!(reached("192.0.2.1:5860"), "192.0.2.1:5860");
-    }
-
-    #[test]
     fn calls_of_the_parent_do_not_go_on_in_a_forked_child() {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut client = BlockingClient::connect(silent.local_addr().unwrap()).unwrap();
-        let options = Options { timeout: Some(Duration::from_secs(60)), retry: None };
+        let options = Options::within(Duration::from_secs(60));
         let parents = client.submit("test.Counter/Increment", b"", &options);
         let mut buffer = [0; 128];
         let (_, parent) = silent.recv_from(&mut buffer).unwrap();

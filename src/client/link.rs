@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -25,6 +26,8 @@ pub(super) trait Machine {
     fn handle_timeout(&mut self, now: Time);
     fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit>;
     fn poll_timeout(&self) -> Option<Time>;
+    /// Whether it has something to tell its driver, who then does not sleep.
+    fn has_news(&self) -> bool;
 }
 
 impl Machine for Client {
@@ -50,6 +53,10 @@ impl Machine for Client {
 
     fn poll_timeout(&self) -> Option<Time> {
         Client::poll_timeout(self)
+    }
+
+    fn has_news(&self) -> bool {
+        self.has_events()
     }
 }
 
@@ -77,6 +84,10 @@ impl Machine for Inquiry {
     fn poll_timeout(&self) -> Option<Time> {
         Inquiry::poll_timeout(self)
     }
+
+    fn has_news(&self) -> bool {
+        self.fate().is_some()
+    }
 }
 
 /// Token of the waker; sockets have their index.
@@ -88,7 +99,7 @@ const RECEIVES_PER_TURN: usize = 16;
 /// Sockets, one for each server address in use, and what stands between them and the machine.
 pub(super) struct Link {
     poll: Poll,
-    waker: Arc<Waker>,
+    interrupter: Interrupter,
     events: Events,
     sockets: Vec<(SocketAddr, Socket)>,
     batch: Box<Batch>,
@@ -106,11 +117,23 @@ pub(super) struct Link {
 #[derive(Debug, Clone)]
 pub struct Interrupter {
     waker: Arc<Waker>,
+    /// That a wait is to end, and not only the link to look around.
+    asked: Arc<AtomicBool>,
 }
 
 impl Interrupter {
+    fn new(poll: &Poll) -> io::Result<Self> {
+        Ok(Self { waker: Arc::new(Waker::new(poll.registry(), WAKER)?), asked: Arc::default() })
+    }
+
     /// Ends the wait in which the client is, or else its next one.
     pub fn interrupt(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Ends the turn in which the link is, or else its next one; the wait goes on.
+    pub(super) fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             log::error!("cannot wake the client: {error}");
         }
@@ -137,7 +160,7 @@ impl Link {
         });
         let poll = Poll::new()?;
         Ok(Self {
-            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
+            interrupter: Interrupter::new(&poll)?,
             poll,
             events: Events::with_capacity(16),
             sockets: Vec::new(),
@@ -165,13 +188,15 @@ impl Link {
             .into_iter()
             .flatten()
             .fold(until, Time::min);
-        let wait = if self.more { Duration::ZERO } else { wake.since(now) };
+        let at_once = self.more || machine.has_news();
+        let wait = if at_once { Duration::ZERO } else { wake.since(now) };
         let waited = self.poll.poll(&mut self.events, Some(wait));
         if waited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             return Ok(true);
         }
         // Even if there was no waiting, deadlines come.
-        let interrupted = waited.is_ok() && self.events.iter().any(|e| e.token() == WAKER);
+        let woken = waited.is_ok() && self.events.iter().any(|e| e.token() == WAKER);
+        let interrupted = woken && self.interrupter.asked.swap(false, Ordering::Acquire);
         self.receive(machine);
         let now = self.now();
         self.run_path(machine, now);
@@ -182,7 +207,12 @@ impl Link {
 
     /// What ends a wait early.
     pub(super) fn interrupter(&self) -> Interrupter {
-        Interrupter { waker: Arc::clone(&self.waker) }
+        self.interrupter.clone()
+    }
+
+    /// The clock in which the machine is told the time.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Takes up another address of this host for all that is sent from now on: what a roaming
@@ -203,7 +233,7 @@ impl Link {
     /// As [`Link::new`].
     pub(super) fn forked(&mut self) -> io::Result<()> {
         let poll = Poll::new()?;
-        self.waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        self.interrupter = Interrupter::new(&poll)?;
         self.poll = poll;
         self.sockets.clear();
         self.more = false;

@@ -1,12 +1,14 @@
 //! A method as its callers know it.
 
+use std::borrow::Cow;
+
 use crate::service::Idempotency;
 use crate::wire::MethodId;
 
 /// A method: its name, and what its schema says of its effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Method {
-    name: String,
+    name: Cow<'static, str>,
     id: MethodId,
     idempotency: Idempotency,
 }
@@ -15,7 +17,10 @@ impl Method {
     /// The method called `full_name` (`package.Service/Method`), of whose effects nothing is
     /// known: it is never run twice on behalf of one call.
     pub fn new(full_name: impl Into<String>) -> Self {
-        let name = full_name.into();
+        Self::named(Cow::Owned(full_name.into()))
+    }
+
+    fn named(name: Cow<'static, str>) -> Self {
         let id = MethodId::of(&name);
         Self { name, id, idempotency: Idempotency::Unknown }
     }
@@ -30,6 +35,10 @@ impl Method {
     /// Its full name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn into_name(self) -> Cow<'static, str> {
+        self.name
     }
 
     /// Its id on the wire.
@@ -58,6 +67,6 @@ impl From<&Method> for Method {
 #[cfg(feature = "protobuf")]
 impl<Req, Rep> From<&crate::service::Unary<Req, Rep>> for Method {
     fn from(method: &crate::service::Unary<Req, Rep>) -> Self {
-        Self::new(method.name()).with_idempotency(method.idempotency())
+        Self::named(Cow::Borrowed(method.name())).with_idempotency(method.idempotency())
     }
 }

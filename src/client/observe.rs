@@ -1,6 +1,7 @@
 //! What a client tells of every datagram, for transcripts and demonstrations.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::core::fault::Fate;
@@ -32,3 +33,15 @@ pub struct Observation<'a> {
 
 /// Who is told of every datagram.
 pub type Observer = Box<dyn FnMut(&Observation<'_>) + Send>;
+
+/// The same observer, whose panic does not end the thread that tells it: it is told no more.
+pub(super) fn guarded(mut observer: Observer) -> Observer {
+    let mut listens = true;
+    Box::new(move |observation| {
+        let told = || observer(observation);
+        if listens && catch_unwind(AssertUnwindSafe(told)).is_err() {
+            listens = false;
+            log::error!("the observer of a client's datagrams has panicked, and is told no more");
+        }
+    })
+}

@@ -103,6 +103,23 @@ pub struct CallError {
     pub token: Option<CallToken>,
 }
 
+impl CallError {
+    /// The end of a call of which nothing was ever sent.
+    pub fn never_sent(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            metadata: Metadata::new(),
+            outcome: Outcome::NotExecuted(Proof::NeverSent),
+            attempts: 0,
+            issues: 0,
+            elapsed: Duration::ZERO,
+            token: None,
+        }
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { code, message, outcome, attempts, issues, elapsed, .. } = self;

@@ -3,10 +3,11 @@
 //! A token is set when the call is fenced, superseded or past its deadline. It asks, it does not
 //! force: a handler that does not look runs to its end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Tells a running handler that its result is no longer wanted. Clones are the same token.
@@ -18,14 +19,36 @@ struct State {
     /// Set before `listeners` are taken, and only under their lock.
     cancelled: AtomicBool,
     /// What is to run when the token is set, each once.
-    listeners: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    listeners: Mutex<Listeners>,
     /// Wakes the threads in [`CancelToken::wait_timeout`].
     set: Condvar,
 }
 
+type Listener = Box<dyn FnOnce() + Send>;
+
+/// Listeners in the order in which they came, each under a number of its own.
+#[derive(Default)]
+struct Listeners {
+    last: u64,
+    waiting: BTreeMap<u64, Listener>,
+}
+
 impl State {
-    fn listeners(&self) -> MutexGuard<'_, Vec<Box<dyn FnOnce() + Send>>> {
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a listener until the token is set, and gives its number; the listener itself if the
+    /// token is set already.
+    fn keep(&self, listener: Listener) -> Result<u64, Listener> {
+        let mut listeners = self.listeners();
+        if self.cancelled.load(Ordering::Acquire) {
+            return Err(listener);
+        }
+        listeners.last += 1;
+        let number = listeners.last;
+        listeners.waiting.insert(number, listener);
+        Ok(number)
     }
 }
 
@@ -53,10 +76,10 @@ impl CancelToken {
         let listeners = {
             let mut listeners = state.listeners();
             state.cancelled.store(true, Ordering::Release);
-            std::mem::take(&mut *listeners)
+            std::mem::take(&mut listeners.waiting)
         };
         state.set.notify_all();
-        for listener in listeners {
+        for listener in listeners.into_values() {
             if catch_unwind(AssertUnwindSafe(listener)).is_err() {
                 log::error!("what was to run when a call was cancelled has panicked");
             }
@@ -67,14 +90,28 @@ impl CancelToken {
     /// thread that sets the token, usually the event loop: it must be quick and must not block.
     pub fn on_cancel(&self, listener: impl FnOnce() + Send + 'static) {
         let Some(state) = &self.0 else { return };
-        {
-            let mut listeners = state.listeners();
-            if !state.cancelled.load(Ordering::Acquire) {
-                listeners.push(Box::new(listener));
-                return;
+        if let Err(listener) = state.keep(Box::new(listener)) {
+            listener();
+        }
+    }
+
+    /// As [`on_cancel`](Self::on_cancel), for as long as what this returns is kept: a token that
+    /// outlives many calls is not to remember what was to be done for each.
+    pub fn listen(&self, listener: impl FnOnce() + Send + 'static) -> Listening {
+        let Some(state) = &self.0 else { return Listening(None) };
+        match state.keep(Box::new(listener)) {
+            Ok(number) => Listening(Some((Arc::downgrade(state), number))),
+            Err(listener) => {
+                listener();
+                Listening(None)
             }
         }
-        listener();
+    }
+
+    /// Listeners that wait.
+    #[cfg(test)]
+    pub(crate) fn listeners(&self) -> usize {
+        self.0.as_ref().map_or(0, |state| state.listeners().waiting.len())
     }
 
     /// Sleeps for `timeout`, or until the token is set; true if it is. What a handler on the pool
@@ -97,6 +134,26 @@ impl CancelToken {
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
         }
         true
+    }
+}
+
+/// Keeps a listener of a [`CancelToken`]; dropped, it takes the listener away. One that is running
+/// just then runs to its end.
+#[must_use = "dropped, it takes the listener away"]
+pub struct Listening(Option<(Weak<State>, u64)>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let Some((state, number)) = self.0.take() else { return };
+        let Some(state) = state.upgrade() else { return };
+        // Dropped when the lock is free again: what it holds may have a listener of its own.
+        let _listener = state.listeners().waiting.remove(&number);
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listening")
     }
 }
 
@@ -140,6 +197,31 @@ mod tests {
         token.on_cancel(move || tx.send(()).unwrap());
         token.cancel();
         assert_eq!(rx.recv(), Ok(()));
+    }
+
+    #[test]
+    fn listener_that_is_no_longer_kept_does_not_run_and_takes_no_memory() {
+        let token = CancelToken::new();
+        let (tx, rx) = mpsc::channel();
+        for _ in 0..1000 {
+            drop(token.listen(|| unreachable!()));
+        }
+        assert_eq!(token.listeners(), 0);
+        let kept = token.listen({
+            let tx = tx.clone();
+            move || tx.send("kept").unwrap()
+        });
+        token.cancel();
+        drop((kept, token.listen(move || tx.send("late").unwrap())));
+        assert_eq!(rx.iter().collect::<Vec<_>>(), ["kept", "late"]);
+    }
+
+    #[test]
+    fn listener_may_own_another_that_goes_with_it() {
+        let token = CancelToken::new();
+        let inner = token.listen(|| unreachable!());
+        drop(token.listen(move || drop(inner)));
+        assert_eq!(token.listeners(), 0);
     }
 
     #[test]

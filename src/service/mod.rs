@@ -61,7 +61,7 @@ mod streaming;
 mod typed;
 
 pub use bundle::Service;
-pub use cancel::CancelToken;
+pub use cancel::{CancelToken, Listening};
 pub(crate) use context::Origin;
 pub use context::{Context, Gauges, OwnedContext};
 pub use executor::{Executor, Task};

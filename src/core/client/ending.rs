@@ -157,12 +157,12 @@ impl Client {
                 } else {
                     format!("no answer from {server}")
                 };
-                let (code, asked) = if call.cancelled {
-                    (Code::Cancelled, "; cancellation not confirmed")
+                let (code, what) = if call.cancelled {
+                    (Code::Cancelled, "cancellation not confirmed")
                 } else {
-                    (Code::DeadlineExceeded, "")
+                    (Code::DeadlineExceeded, "deadline exceeded")
                 };
-                let text = format!("deadline exceeded: {heard}{asked}");
+                let text = format!("{what}: {heard}");
                 self.end_with(now, handle, code, text, Outcome::Unknown);
             }
             Phase::Waiting | Phase::Paused(_) => {

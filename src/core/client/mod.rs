@@ -19,6 +19,7 @@ mod config;
 mod ending;
 mod expiry;
 mod flow;
+mod giving_up;
 mod handshake;
 mod inquiry;
 mod leaving;

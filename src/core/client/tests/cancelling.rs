@@ -118,3 +118,43 @@ fn cancelling_twice_or_too_late_does_nothing() {
     bench.client.cancel(bench.now, handle);
     bench.running(handle);
 }
+
+#[test]
+fn impatient_caller_of_a_call_that_runs_waits_no_longer_than_it_says() {
+    let mut bench = Bench::settled();
+    let handle = bench.call(10 * SECOND);
+    bench.one();
+    bench.client.cancel_by(bench.now, handle, bench.now + SECOND);
+    let fence = bench.one();
+    bench.progress(&fence, SlotState::Running, 0);
+    bench.pass(SECOND / 2);
+    bench.running(handle);
+    bench.pass(SECOND);
+    let error = bench.failed(handle);
+    assert_eq!((error.code, error.outcome), (Code::Cancelled, Outcome::Unknown));
+    assert!(error.message.starts_with("cancellation not confirmed: "), "{error}");
+    assert!(error.token.is_some());
+    bench.silent();
+}
+
+#[test]
+fn patience_does_not_move_a_deadline_away() {
+    let mut bench = Bench::settled();
+    let handle = bench.call(SECOND);
+    bench.one();
+    bench.client.cancel_by(bench.now, handle, bench.now + 10 * SECOND);
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.failed(handle).outcome, Outcome::Unknown);
+}
+
+#[test]
+fn refused_call_ends_as_never_sent_and_sends_nothing() {
+    let mut bench = Bench::settled();
+    let handle = bench.client.refuse(Code::Unauthenticated, "no credentials".to_owned());
+    assert!(bench.client.has_events());
+    let error = bench.failed(handle);
+    assert_eq!((error.code, error.outcome), (Code::Unauthenticated, NEVER_SENT));
+    assert_eq!(error.message, "no credentials");
+    assert!(!bench.client.has_events());
+    bench.silent();
+}
