@@ -278,7 +278,7 @@ impl BlockingClient {
         self.core.info(self.link.now())
     }
 
-    /// How long this client has been there: what [`Observation::at`] is measured from the start of.
+    /// How long this client has been there: what [`Observation::at`](super::Observation::at) is measured from the start of.
     pub fn age(&self) -> Duration {
         self.link.age()
     }

@@ -85,7 +85,8 @@ fn over(left: Duration, cancel: &CancelToken) -> Option<Status> {
         let text = "the deadline of the call on whose behalf it was to be made has passed";
         Some(Status::deadline_exceeded(text))
     } else if cancel.is_cancelled() {
-        Some(Status::cancelled("the call on whose behalf it was to be made has been cancelled"))
+        let text = "nobody waits any more for the call on whose behalf it was to be made";
+        Some(Status::cancelled(text))
     } else {
         None
     }

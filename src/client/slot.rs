@@ -174,7 +174,7 @@ mod tests {
         let slot = Arc::new(Slot::new());
         assert_eq!(slot.wait_until(Some(Instant::now())), None);
         let filling = Arc::clone(&slot);
-        let thread = std::thread::spawn(move || filling.fill(7).map(wake));
+        let thread = std::thread::spawn(move || filling.fill(7).into_iter().for_each(wake));
         assert_eq!(slot.wait(), 7);
         thread.join().unwrap();
         let slot = Slot::new();
@@ -215,7 +215,7 @@ mod tests {
             let waker = Waker::from(Arc::clone(task));
             assert!(slot.poll(&Context::from_waker(&waker)).is_pending());
         }
-        slot.fill(()).map(wake);
+        slot.fill(()).into_iter().for_each(wake);
         let woken = tasks.map(|task| task.0.load(std::sync::atomic::Ordering::SeqCst));
         assert_eq!(woken, [0, 1]);
     }

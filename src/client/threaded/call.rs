@@ -113,11 +113,15 @@ impl Call {
     /// it is proved not to have run: the token's holder is told so.
     pub fn token(&self) -> Pending<Option<CallToken>> {
         let place = Arc::clone(&self.place);
-        Pending::ask(&self.shared, || None, move |driver, answer| {
-            if let Some(handle) = place.handle.get() {
-                driver.give_token(*handle, answer);
-            }
-        })
+        Pending::ask(
+            &self.shared,
+            || None,
+            move |driver, answer| {
+                if let Some(handle) = place.handle.get() {
+                    driver.give_token(*handle, answer);
+                }
+            },
+        )
     }
 
     /// What is true of a call of another process.

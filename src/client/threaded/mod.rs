@@ -194,15 +194,21 @@ impl Client {
     /// given out, as happens by itself once the last clone is gone and all calls have ended. It
     /// has been done when this has been told. Later calls open a session anew.
     pub fn close(&self) -> Pending<()> {
-        Pending::ask(&self.handle.shared, || (), |driver, answer| {
-            driver.close();
-            answer.give(());
-        })
+        Pending::ask(
+            &self.handle.shared,
+            || (),
+            |driver, answer| {
+                driver.close();
+                answer.give(());
+            },
+        )
     }
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("process", &self.handle.shared.process).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("process", &self.handle.shared.process)
+            .finish_non_exhaustive()
     }
 }

@@ -194,11 +194,7 @@ pub(super) struct Promise {
 }
 
 impl Promise {
-    pub(super) fn new(
-        place: Arc<Place>,
-        watch: Option<Watch>,
-        linked: Option<Listening>,
-    ) -> Self {
+    pub(super) fn new(place: Arc<Place>, watch: Option<Watch>, linked: Option<Listening>) -> Self {
         Self { place: Some(place), watch, _linked: linked }
     }
 

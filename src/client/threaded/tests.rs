@@ -134,11 +134,15 @@ fn calls_end_when_the_thread_panics_with_what_is_true_of_each() {
     server.recv_from(&mut [0; 2048]).unwrap();
     let (entered, wait) = std::sync::mpsc::channel();
     let (go_on, told) = std::sync::mpsc::channel::<()>();
-    let panic: Pending<()> = Pending::ask(&client.handle.shared, || (), move |_, _answer| {
-        entered.send(()).unwrap();
-        told.recv().unwrap();
-        panic!("a mistake of the library's");
-    });
+    let panic: Pending<()> = Pending::ask(
+        &client.handle.shared,
+        || (),
+        move |_, _answer| {
+            entered.send(()).unwrap();
+            told.recv().unwrap();
+            panic!("a mistake of the library's");
+        },
+    );
     wait.recv().unwrap();
     let queued = client.call_raw(INCREMENT, b"", &long());
     go_on.send(()).unwrap();
