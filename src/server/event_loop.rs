@@ -15,7 +15,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::gauges::{LoopCounters, Snapshot};
 use super::handle::{Command, Handle};
-use super::pool::{Inbox, Pool, Report, Task, instant};
+use super::moment::Moment;
+use super::pool::{Inbox, Pool, Report, Task};
 use super::run::{Ended, run};
 use crate::core::Time;
 use crate::core::server::{
@@ -231,17 +232,18 @@ impl EventLoop {
                 return true;
             }
         }
-        let mut now = self.clock.now();
-        self.heard = now;
+        let mut moment = Moment::read(&self.clock);
+        self.heard = moment.now;
         for (remote, local, datagram) in self.batch.datagrams() {
             self.counters.datagrams += 1;
             let route = Route { remote, local, socket: index };
-            if let Some(start) = self.core.handle_datagram(now, &route, datagram) {
-                let gauges = Snapshot::new(&self.core, self.counters, now, self.pool.idle_of_all());
+            if let Some(start) = self.core.handle_datagram(moment.now, &route, datagram) {
+                let gauges =
+                    Snapshot::new(&self.core, self.counters, moment.now, self.pool.idle_of_all());
                 let origin = origin(&self.core, &listener.socket, &start.route, start.expiry);
                 let metadata = ReplyMetadata::new();
                 let method = &self.methods[start.method];
-                let context = context(method, &start, now, origin, &metadata, &gauges);
+                let context = context(method, &start, moment, origin, &metadata, &gauges);
                 self.reply.clear();
                 let ended = match &method.action {
                     Action::Inline(handler) | Action::Pooled(handler) => {
@@ -252,10 +254,10 @@ impl EventLoop {
                     Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
                 };
                 // The next call's expiry is not to be checked against a time long gone.
-                now = self.clock.now();
+                moment = Moment::read(&self.clock);
                 let metadata = metadata.into_inner();
                 let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
-                self.core.complete(now, start.key, end);
+                self.core.complete(moment.now, start.key, end);
             }
         }
         true
@@ -444,7 +446,7 @@ fn origin(core: &Server, socket: &Socket, route: &Route, expiry: Time) -> Option
 fn context<'a>(
     method: &'a Method,
     start: &Start<'a>,
-    now: Time,
+    moment: Moment,
     origin: Option<Origin>,
     reply_metadata: &'a ReplyMetadata,
     gauges: &'a dyn Gauges,
@@ -455,7 +457,7 @@ fn context<'a>(
         call: start.key.call,
         peer: start.route.remote,
         method: &method.name,
-        deadline: instant(now, start.expiry),
+        deadline: moment.instant(start.expiry),
         cancel: &NEVER,
         metadata: start.metadata,
         reply_metadata,

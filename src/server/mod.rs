@@ -26,6 +26,7 @@
 mod event_loop;
 mod gauges;
 mod handle;
+mod moment;
 mod pool;
 mod run;
 

@@ -6,13 +6,12 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use std::{io, thread};
 
 use mio::Waker;
 
+use super::moment::Moment;
 use super::run::{Answer, Ended, begin, run};
-use crate::core::Time;
 use crate::core::server::{CallKey, Job};
 use crate::net::Clock;
 use crate::service::{Action, CancelToken, Gauges, Hook, Method, Origin, OwnedContext};
@@ -141,8 +140,8 @@ impl Worker {
     fn run(&self, task: Task) {
         let Task { job, method, cancel, origin, gauges } = task;
         let Job { key, metadata, body, expiry, route, .. } = job;
-        let now = self.clock.now();
-        let overtaken = if now >= expiry {
+        let moment = Moment::read(&self.clock);
+        let overtaken = if moment.now >= expiry {
             Some(Reason::Expired)
         } else {
             cancel.is_cancelled().then_some(Reason::Fenced)
@@ -157,7 +156,7 @@ impl Worker {
             call: key.call,
             peer: route.remote,
             method: Arc::clone(&method.name),
-            deadline: instant(now, expiry),
+            deadline: moment.instant(expiry),
             cancel,
             metadata,
             reply_metadata: Arc::default(),
@@ -183,9 +182,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// An instant of the core's as one of the standard library's.
-pub(super) fn instant(now: Time, then: Time) -> Instant {
-    Instant::now() + then.since(now)
 }
