@@ -40,6 +40,7 @@ mod responder;
 mod scope;
 mod status;
 pub mod trace;
+mod upstream;
 
 #[cfg(feature = "protobuf")]
 pub mod builtin;
