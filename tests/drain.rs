@@ -1,4 +1,5 @@
-//! Signals: a daemon that is told to end finishes what runs, refuses what is new, and ends.
+//! The end of a server, by a signal or from code: it finishes what runs, refuses what is new, and
+//! ends.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -134,4 +135,55 @@ fn duplicates_of_finished_calls_are_answered_while_the_daemon_drains() {
     drain(&daemon, &mut client);
     assert_eq!(answer(), first);
     client.wait(call).unwrap();
+}
+
+#[test]
+fn server_shut_down_from_code_finishes_what_runs_and_refuses_what_is_new() {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+    use udp_rpc::server::Server;
+    use udp_rpc::service::{Method, Registry};
+
+    let (holding, held) = channel();
+    let holding = Mutex::new(holding);
+    let mut registry = Registry::new();
+    registry
+        .add(Method::deferred("Test/Held", move |_, _, responder| {
+            holding.lock().unwrap().send(responder).unwrap();
+        }))
+        .unwrap()
+        .add(Method::inline("Test/New", |_, _, _| Ok(())))
+        .unwrap();
+    let server = Server::spawn_local(registry).unwrap();
+    let mut client = BlockingClient::connect(server.local_addr()).unwrap();
+    let mut other = BlockingClient::connect(server.local_addr()).unwrap();
+    let call = client.submit("Test/Held", b"", &within(PATIENCE));
+    let responder = wait_for("the call to run", || {
+        assert!(client.wait_timeout(call, Duration::from_millis(1)).is_none());
+        held.try_recv().ok()
+    });
+
+    let ended = std::thread::spawn(move || server.shutdown(PATIENCE));
+    let once = Options { retry: Some(false), ..within(PATIENCE) };
+    wait_for("the server to drain", || {
+        let error = other.call_raw("Test/New", b"", &once).err()?;
+        assert_eq!(error.outcome, Outcome::NotExecuted(Proof::Promised(Reason::Draining)));
+        Some(())
+    });
+    assert!(!ended.is_finished(), "a call still runs");
+    responder.respond(Ok(b"done".to_vec()));
+    assert_eq!(client.wait(call).unwrap().body, b"done");
+    ended.join().unwrap().unwrap();
+}
+
+#[test]
+fn server_on_a_thread_can_be_waited_for_and_ended_by_another() {
+    use udp_rpc::server::Server;
+    use udp_rpc::service::Registry;
+
+    let server = Server::spawn_local(Registry::new()).unwrap();
+    let handle = server.handle();
+    let waiting = std::thread::spawn(move || server.wait());
+    handle.stop();
+    waiting.join().unwrap().unwrap();
 }

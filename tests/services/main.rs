@@ -6,6 +6,7 @@
 mod common;
 
 mod asynchronous;
+mod contexts;
 mod hooks;
 
 use std::sync::Arc;
