@@ -155,3 +155,33 @@ fn examples_run() {
         assert_eq!(shouted, "HELLO\n");
     }
 }
+
+#[test]
+fn example_of_tracing_ties_the_calls_of_a_handler_to_its_own() {
+    let Some(printed) = example("tracing") else { return };
+    // The length of its indentation, and the line without its ids and times.
+    let mut tree = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    let (_, traces) = printed.split_once("\n\n").unwrap();
+    for line in traces.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let (id, rest) = match line.trim_start().strip_prefix("trace ") {
+            Some(id) => (id, "trace"),
+            None => line.trim_start().split_once(' ').unwrap(),
+        };
+        assert_eq!(id.len(), if rest == "trace" { 32 } else { 16 }, "{line}");
+        assert!(ids.insert(id.to_owned()), "{id} comes twice");
+        let words = rest.split(", ").map(|part| part.split(" in ").next().unwrap());
+        tree.push((indent, words.collect::<Vec<_>>().join(", ")));
+    }
+    let expected = [
+        (0, "trace"),
+        (2, "shop.Shop/Order: client OK, server OK"),
+        (4, "shop.Kitchen/Cook: client OK, server OK"),
+        (4, "shop.Till/Charge: client OK, server OK"),
+        (0, "trace"),
+        (2, "shop.Shop/Order: client NOT_FOUND, server NOT_FOUND"),
+        (4, "shop.Kitchen/Cook: client NOT_FOUND, server NOT_FOUND"),
+    ];
+    assert_eq!(tree, expected.map(|(indent, line)| (indent, line.to_owned())), "{printed}");
+}
