@@ -27,7 +27,7 @@ use crate::net::{Batch, Clock, SendError, Socket, seed};
 use crate::service::{
     Action, CancelToken, Context, Gauges, Hook, Method, Origin, ReplyMetadata, Services,
 };
-use crate::wire::MetadataRef;
+use crate::wire::{MetadataRef, Reason};
 
 /// Token of the waker; sockets have their index.
 const WAKER: Token = Token(usize::MAX);
@@ -247,8 +247,9 @@ impl EventLoop {
                 self.reply.clear();
                 let ended = match &method.action {
                     Action::Inline(handler) | Action::Pooled(handler) => {
-                        let hook = self.hook.as_deref();
-                        run(hook, method, handler, &context, start.body, &mut self.reply)
+                        let (hook, clock) = (self.hook.as_deref(), self.clock);
+                        let late = || (clock.now() >= start.expiry).then_some(Reason::Expired);
+                        run(hook, late, method, handler, &context, start.body, &mut self.reply)
                     }
                     // `spec` says that these are queued.
                     Action::Deferred(_) => unreachable!("a deferred method never runs inline"),

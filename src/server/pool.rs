@@ -12,6 +12,7 @@ use mio::Waker;
 
 use super::moment::Moment;
 use super::run::{Answer, Ended, begin, run};
+use crate::core::Time;
 use crate::core::server::{CallKey, Job};
 use crate::net::Clock;
 use crate::service::{Action, CancelToken, Gauges, Hook, Method, Origin, OwnedContext};
@@ -141,12 +142,11 @@ impl Worker {
         let Task { job, method, cancel, origin, gauges } = task;
         let Job { key, metadata, body, expiry, route, .. } = job;
         let moment = Moment::read(&self.clock);
-        let overtaken = if moment.now >= expiry {
-            Some(Reason::Expired)
-        } else {
-            cancel.is_cancelled().then_some(Reason::Fenced)
+        let overtaken = |now: Time, cancel: &CancelToken| match now >= expiry {
+            true => Some(Reason::Expired),
+            false => cancel.is_cancelled().then_some(Reason::Fenced),
         };
-        if let Some(reason) = overtaken {
+        if let Some(reason) = overtaken(moment.now, &cancel) {
             let ended = Ended::Refused(reason);
             let report = Report::Ended { key, ended, answer: Answer::default() };
             return self.inbox.push([report, Report::Idle { request: body }]);
@@ -163,11 +163,13 @@ impl Worker {
             gauges,
             origin,
         };
+        let (clock, cancel) = (self.clock, context.cancel.clone());
+        let overtaken = move || overtaken(clock.now(), &cancel);
         match &method.action {
             Action::Inline(handler) | Action::Pooled(handler) => {
+                let (hook, lent) = (self.hook.as_deref(), context.borrow());
                 let mut reply = Vec::new();
-                let hook = self.hook.as_deref();
-                let ended = run(hook, &method, handler, &context.borrow(), &body, &mut reply);
+                let ended = run(hook, overtaken, &method, handler, &lent, &body, &mut reply);
                 let answer = Answer { metadata: context.reply_metadata.take(), body: reply };
                 let report = Report::Ended { key, ended, answer };
                 self.inbox.push([report, Report::Idle { request: body }]);
@@ -177,7 +179,7 @@ impl Worker {
                 let report = move |ended, answer| {
                     inbox.push([Report::Ended { key, ended, answer }]);
                 };
-                begin(self.hook.as_ref(), &method, handler, context, body, report);
+                begin(self.hook.as_ref(), overtaken, &method, handler, context, body, report);
                 self.inbox.push([Report::Idle { request: Vec::new() }]);
             }
         }

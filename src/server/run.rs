@@ -1,8 +1,9 @@
 //! The run of one call: the hook, then its handler, then the hook again, all in the call's scope.
 //!
 //! It must not know sockets nor the core: whoever runs a call hands in its context and takes away
-//! how it ended. Invariant: a call that the hook let in is told to it as ended once, before the
-//! event loop hears of it.
+//! how it ended. Invariants: a call that the hook let in is told to it as ended once, before the
+//! event loop hears of it; and however long the hook takes, no handler starts after its call's
+//! expiry.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,8 +31,10 @@ pub(super) struct Answer {
 }
 
 /// Runs a handler to its end. Its reply is left in `reply`, what goes with it in the context.
+/// `overtaken` says why a call may not start any more.
 pub(super) fn run(
     hook: Option<&dyn Hook>,
+    overtaken: impl Fn() -> Option<Reason>,
     method: &Method,
     handler: &Handler,
     context: &Context<'_>,
@@ -42,7 +45,7 @@ pub(super) fn run(
         let conclude = |result, reply: &mut Vec<u8>| {
             context.reply_metadata.with(|metadata| method.conclude(result, metadata, reply))
         };
-        let started = match start(hook, context) {
+        let started = match start(hook, overtaken, context) {
             Ok(started) => started,
             Err(Stopped::Refused(reason)) => return Ended::Refused(reason),
             Err(Stopped::Failed(status)) => {
@@ -63,6 +66,7 @@ pub(super) fn run(
 /// becomes known.
 pub(super) fn begin(
     hook: Option<&Arc<dyn Hook>>,
+    overtaken: impl Fn() -> Option<Reason>,
     method: &Arc<Method>,
     handler: &DeferredHandler,
     context: OwnedContext,
@@ -77,7 +81,7 @@ pub(super) fn begin(
             let (code, body) = method.conclude_owned(result, metadata.borrow());
             (code, Answer { metadata, body })
         };
-        let watch = match start(hook.map(|hook| &**hook), &context.borrow()) {
+        let watch = match start(hook.map(|hook| &**hook), overtaken, &context.borrow()) {
             Ok(started) => hook.map(Arc::clone).zip(started.map(|(_, since)| since)),
             Err(Stopped::Refused(reason)) => {
                 return answer(Ended::Refused(reason), Answer::default());
@@ -111,13 +115,25 @@ enum Stopped {
 /// The hook that is to be told of the end, and when the call started.
 type Started<'h> = Option<(&'h dyn Hook, Instant)>;
 
-fn start<'h>(hook: Option<&'h dyn Hook>, context: &Context<'_>) -> Result<Started<'h>, Stopped> {
+fn start<'h>(
+    hook: Option<&'h dyn Hook>,
+    overtaken: impl Fn() -> Option<Reason>,
+    context: &Context<'_>,
+) -> Result<Started<'h>, Stopped> {
     let Some(hook) = hook else { return Ok(None) };
     let since = Instant::now();
     match catch_unwind(AssertUnwindSafe(|| hook.start(context))) {
-        Ok(Ok(())) => Ok(Some((hook, since))),
-        Ok(Err(refusal)) => Err(Stopped::Refused(refusal.reason())),
-        Err(_) => Err(Stopped::Failed(Status::internal("the server's hook panicked"))),
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return Err(Stopped::Refused(refusal.reason())),
+        Err(_) => return Err(Stopped::Failed(Status::internal("the server's hook panicked"))),
+    }
+    let started = Some((hook, since));
+    match overtaken() {
+        None => Ok(started),
+        Some(reason) => {
+            end(started, context, reason.code());
+            Err(Stopped::Refused(reason))
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn run<F>(
     let cancelled = Arc::clone(&signal);
     context.cancel.on_cancel(move || cancelled.wake());
     let future = context.scope().wrap(future);
-    let run = Run { context, signal, inside: Some((future, responder)) };
+    let run = Run { context, signal, begun: false, inside: Some((future, responder)) };
     executor.spawn(Box::pin(run));
 }
 
@@ -81,6 +81,8 @@ struct Run<F: Future> {
     context: OwnedContext,
     /// Polls the task again when the call is cancelled.
     signal: Arc<Signal>,
+    /// It was polled before.
+    begun: bool,
     /// The handler, and what answers its call; taken together by the end.
     inside: Option<(Scoped<F>, Responder)>,
 }
@@ -93,7 +95,11 @@ impl<F: Future<Output = Result<Vec<u8>, Status>>> Future for Run<F> {
         let this = self.get_mut();
         // Before the look at the token: whoever sets it after that finds this waker.
         this.signal.keep(context.waker());
-        if this.context.cancel.is_cancelled() {
+        // What has waited in the executor's own queue past its deadline must not begin, even if
+        // nobody has set the token yet.
+        let begins = !std::mem::replace(&mut this.begun, true);
+        let late = begins && this.context.remaining().is_zero();
+        if late || this.context.cancel.is_cancelled() {
             let status = this.why_cancelled();
             this.end(|responder| responder.respond(Err(status)));
             return Poll::Ready(());
@@ -272,10 +278,13 @@ mod tests {
     fn future_whose_deadline_has_passed_says_so() {
         let (hand, mut context) = (Hand::default(), testing::context("Test/Test"));
         context.deadline = Instant::now();
-        context.cancel.cancel();
-        let answers = hand.begin(&context, async { unreachable!("it never begins") });
-        assert_eq!(hand.poll(), 0);
-        assert_eq!(answers.recv().unwrap().unwrap_err().code, Code::DeadlineExceeded);
+        // Whether or not the event loop has come to set the token.
+        for _ in 0..2 {
+            let answers = hand.begin(&context, async { unreachable!("it never begins") });
+            assert_eq!(hand.poll(), 0);
+            assert_eq!(answers.recv().unwrap().unwrap_err().code, Code::DeadlineExceeded);
+            context.cancel.cancel();
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub trait Hook: Send + Sync {
     /// inline method on the event loop, which must not wait.
     ///
     /// A panic here answers INTERNAL; the handler does not run, and [`end`](Self::end) is not told.
+    /// Nor does a handler run whose deadline passes meanwhile; that end is told.
     ///
     /// # Errors
     ///

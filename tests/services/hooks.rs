@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use udp_rpc::client::{BlockingClient, Options};
 use udp_rpc::core::{CallError, Outcome, Proof};
@@ -197,6 +197,36 @@ fn call_that_comes_too_soon_is_issued_again_and_runs_once() {
     let reply = connect(&server).call_raw("Test/Count", b"", &within(PATIENCE)).unwrap();
     assert_eq!((reply.issues, reply.at_least_once), (3, false));
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn call_whose_deadline_passes_in_the_hook_never_runs_and_ends_for_it_once() {
+    /// Takes its time.
+    struct Late(Mutex<Vec<(String, Code)>>);
+    impl Hook for Late {
+        fn start(&self, context: &Context<'_>) -> Result<(), Refusal> {
+            while Instant::now() < context.deadline + Duration::from_millis(20) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        }
+
+        fn end(&self, context: &Context<'_>, code: Code, _: Duration) {
+            self.0.lock().unwrap().push((context.method.to_owned(), code));
+        }
+    }
+    let hook = Arc::new(Late(Mutex::default()));
+    let server = serve(Arc::clone(&hook), of_every_kind());
+    let mut client = connect(&server);
+    for method in of_every_kind() {
+        let brief = Options { timeout: Some(Duration::from_millis(200)), ..once() };
+        let error = client.call_raw(&*method.name, b"", &brief).unwrap_err();
+        assert_ne!(error.outcome, Outcome::Executed, "{error}");
+        // A handler that ran would have panicked, and ended with INTERNAL.
+        let end = super::common::wait_for("the end of the call", || hook.0.lock().unwrap().pop());
+        assert_eq!(end, (method.name.to_string(), Code::DeadlineExceeded));
+    }
+    assert!(hook.0.lock().unwrap().is_empty());
 }
 
 #[test]
