@@ -5,7 +5,8 @@
 //! says which: it ran and answered an error, it did not run and never will (with the proof), or
 //! nobody can know, and then it ran at most once.
 //!
-//! - [`client::BlockingClient`] makes calls.
+//! - [`client::BlockingClient`] makes calls on its caller's thread; [`client::Client`] makes them
+//!   from any number of threads and asynchronous tasks.
 //! - [`server::Server`] serves the methods of a [`service::Registry`].
 //! - [`core`] has the state machines of both, without sockets, clocks or threads.
 //! - [`wire`] reads and writes datagrams; `PROTOCOL.md` is their specification.

@@ -7,5 +7,7 @@ mod common;
 
 mod dropping;
 mod futures;
+mod hooks;
 mod many;
+mod nested;
 mod stage;

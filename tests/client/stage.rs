@@ -45,8 +45,11 @@ pub(crate) fn blocking(server: &Running) -> BlockingClient {
     BlockingClient::connect(server.local_addr()).unwrap()
 }
 
+/// Longer than any test waits: what a test waits for is not to come of a deadline.
+pub(crate) const LONG: Duration = Duration::from_secs(2 * PATIENCE.as_secs());
+
 pub(crate) fn long() -> Options {
-    Options::within(PATIENCE)
+    Options::within(LONG)
 }
 
 /// What the test sees of a method that runs until it is let go on or cancelled.

@@ -191,8 +191,9 @@ impl Client {
     }
 
     /// Gives the sessions up in which every call has a known outcome and of which no token was
-    /// given out, as happens by itself once the last clone is gone and all calls have ended. It
-    /// has been done when this has been told. Later calls open a session anew.
+    /// given out, as happens by itself once the last clone is gone and all calls have ended; that
+    /// of calls in flight when they have ended. It has been done when this has been told. Later
+    /// calls open a session anew.
     pub fn close(&self) -> Pending<()> {
         Pending::ask(
             &self.handle.shared,
