@@ -113,9 +113,6 @@ impl Builder {
             .registry
             .seal()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        for warning in services.warnings() {
-            log::warn!("{warning}");
-        }
         let Self { config, workers, hook, .. } = self;
         let event_loop = EventLoop::new(&addresses, services, config, workers, hook)?;
         Ok(Server { event_loop })

@@ -69,6 +69,8 @@ pub use executor::{Executor, Task};
 pub use hook::{Hook, Refusal};
 pub use method::{Action, DeferredHandler, Handler, Idempotency, Method, REPLY_ROOM_MIN};
 pub use names::NAME_LEN_MAX;
+#[cfg(feature = "protobuf")]
+pub use names::{Miss, resolve};
 pub use registry::{Registry, RegistryError, Services};
 pub use reply_metadata::ReplyMetadata;
 pub(crate) use responder::PANICKED;

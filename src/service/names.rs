@@ -30,7 +30,7 @@ fn is_identifier(part: &str) -> bool {
 }
 
 #[cfg(feature = "protobuf")]
-pub(crate) use resolve::{Miss, resolve};
+pub use resolve::{Miss, resolve};
 
 #[cfg(feature = "protobuf")]
 mod resolve {
@@ -43,16 +43,47 @@ mod resolve {
 
     /// Why a query names no method.
     #[derive(Debug, PartialEq, Eq)]
-    pub(crate) enum Miss<'a> {
+    pub enum Miss<'a> {
         /// It could mean each of these.
         Ambiguous(Vec<&'a str>),
         /// Nothing is called so; these come nearest, the nearest first.
         Unknown(Vec<&'a str>),
     }
 
-    /// The one of `names` (full name, whether it is served) that `query` means. Where a name that
-    /// is served and one that is not both fit, the served one is meant.
-    pub(crate) fn resolve<'a>(
+    impl Miss<'_> {
+        /// What to tell whoever asked for `query`.
+        pub fn sentence(&self, query: &str) -> String {
+            match self {
+                Self::Ambiguous(names) => format!("{query:?} is ambiguous: {}", names.join(", ")),
+                Self::Unknown(names) if names.is_empty() => {
+                    format!("unknown function {query:?}; there are none here")
+                }
+                Self::Unknown(names) => {
+                    format!("unknown function {query:?}; the nearest are {}", names.join(", "))
+                }
+            }
+        }
+    }
+
+    /// The one of `names` (full name, whether it is served) that `query` means: as reflection
+    /// understands the names that callers give. Where a name that is served and one that is not
+    /// both fit, the served one is meant.
+    ///
+    /// # Errors
+    ///
+    /// None of them is meant, or more than one could be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use udp_rpc::service::resolve;
+    ///
+    /// let names = [("shop.v1.Orders/Place", true), ("shop.v1.Orders/Cancel", true)];
+    /// assert_eq!(resolve("place", names.into_iter()), Ok("shop.v1.Orders/Place"));
+    /// let miss = resolve("plaec", names.into_iter()).unwrap_err();
+    /// assert!(miss.sentence("plaec").contains("the nearest are shop.v1.Orders/Place"));
+    /// ```
+    pub fn resolve<'a>(
         query: &str,
         names: impl Iterator<Item = (&'a str, bool)> + Clone,
     ) -> Result<&'a str, Miss<'a>> {

@@ -158,14 +158,13 @@ impl Registry {
                     method.idempotency = declared.idempotency;
                 }
             }
-            let catalog = Catalog::new(&methods, &self.schema)?;
-            let warnings = catalog.warnings();
+            let catalog = Catalog::new(&methods, self.schema)?;
             // A registry is sealed once, because sealing takes it.
             let _ = self.catalog.set(catalog);
-            Ok(Services { methods, warnings })
+            Ok(Services { methods })
         }
         #[cfg(not(feature = "protobuf"))]
-        Ok(Services { methods: self.methods, warnings: Vec::new() })
+        Ok(Services { methods: self.methods })
     }
 }
 
@@ -173,19 +172,12 @@ impl Registry {
 #[derive(Debug)]
 pub struct Services {
     methods: Vec<Method>,
-    warnings: Vec<String>,
 }
 
 impl Services {
     /// All methods, in the order in which they were added.
     pub fn methods(&self) -> &[Method] {
         &self.methods
-    }
-
-    /// What the operator should know: methods whose description does not fit a datagram, so that
-    /// reflection cannot tell it. They can be called all the same.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
     }
 }
 

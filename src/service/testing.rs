@@ -49,12 +49,12 @@ mod typed {
         }
     }
 
-    /// Descriptors of one file, imports included, as a generator would hand them over.
+    /// Descriptors of one file, imports and comments included, as a generator would hand them over.
     pub(crate) fn compile(source: &str) -> Vec<u8> {
         let file = protox::file::File::from_source("test.proto", source).unwrap();
         let google = protox::file::GoogleFileResolver::new();
         let mut compiler = protox::Compiler::with_file_resolver(One(file, google));
-        compiler.include_imports(true).open_file("test.proto").unwrap();
+        compiler.include_imports(true).include_source_info(true).open_file("test.proto").unwrap();
         compiler.encode_file_descriptor_set()
     }
 

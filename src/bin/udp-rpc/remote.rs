@@ -3,28 +3,38 @@
 //! This is the only place that knows the library's client. It measures what `-v` prints, writes
 //! the transcript of `-vv`, and sees to it that an interrupted call is fenced.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use prost::Message;
+use prost_reflect::DescriptorPool;
 use udp_rpc::client::{
     BlockingClient, CallHandle, DEFAULT_TIMEOUT, Method as Called, Options, Pong,
 };
 use udp_rpc::core::fault::Faults;
 use udp_rpc::core::{CallError, CallToken, Outcome, Proof, Reply};
 use udp_rpc::service::Idempotency;
-use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest};
+use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest, MethodSummary};
 use udp_rpc::wire::{Code, Metadata};
 
 use crate::args::{Format, Global, Hurt};
-use crate::failure::{Ended, Failure};
+use crate::failure::{self, Ended, Failure};
+use crate::fetch::{Parts, Trouble};
 use crate::interrupt::{Interrupts, SLICE};
 use crate::names;
-use crate::schema::Method;
+use crate::schema::{self, Method};
 use crate::traffic::{self, Meter};
 use crate::units;
 
 /// How long an interrupted call's fence is waited for.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How often a description is fetched whose parts do not fit together, before that is an error: a
+/// server is not restarted again and again within one timeout.
+const DESCRIBES_MAX: u32 = 3;
+
+/// Parts of a description that are asked for at once.
+const PARTS_AT_ONCE: usize = 16;
 
 /// The method that resolves a name and tells the types.
 const DESCRIBE: &str = "udprpc.v1.Reflection/Describe";
@@ -50,6 +60,24 @@ struct Told {
     elapsed: Duration,
     at_least_once: bool,
     token: Option<CallToken>,
+}
+
+/// A description, as far as a server has one.
+pub(crate) struct Described {
+    /// What it says of a method; `None` if it is none.
+    pub(crate) summary: Option<MethodSummary>,
+    /// The full name, if it is a service, a message or an enum.
+    pub(crate) symbol: String,
+    /// The types; `None` for a method of raw bytes.
+    pub(crate) pool: Option<DescriptorPool>,
+}
+
+/// A call under way.
+struct Running {
+    handle: CallHandle,
+    began: Instant,
+    /// REQUESTs that had been sent before it.
+    sent_before: u32,
 }
 
 /// A reply, and whether Ctrl-C was pressed before it came.
@@ -104,20 +132,80 @@ impl Remote {
     ///
     /// No such function, or why nobody could say; of the call that it was for, nothing was sent.
     pub(crate) fn describe(&mut self, name: &str) -> Result<Method, Failure> {
-        let request = DescribeRequest { name: name.to_owned() };
-        let answer = self.run(DESCRIBE, &request.encode_to_vec(), true, self.left());
-        let reply = match answer {
+        let request = DescribeRequest { name: name.to_owned(), ..Default::default() };
+        let Described { summary, pool, .. } = self.fetch(request)?;
+        let summary = summary.ok_or_else(|| lies(name, "it names no method"))?;
+        Method::new(summary, pool.as_ref()).map_err(|error| lies(name, &error))
+    }
+
+    /// Fetches a description, part by part.
+    ///
+    /// # Errors
+    ///
+    /// As [`describe`](Self::describe).
+    pub(crate) fn fetch(&mut self, mut request: DescribeRequest) -> Result<Described, Failure> {
+        let query = request.name.clone();
+        for _ in 0..DESCRIBES_MAX {
+            let mut first = self.describe_from(&request)?;
+            let summary = first.method.take();
+            // The parts that follow are of this, whatever the name may mean by then.
+            if let Some(name) = summary.as_ref().map(|summary| &summary.name) {
+                request.name.clone_from(name);
+            } else if !first.symbol.is_empty() {
+                request.name.clone_from(&first.symbol);
+            }
+            let fetched = match Parts::begin(&first) {
+                Ok(parts) => self.rest(&request, parts)?,
+                Err(trouble) => Err(trouble),
+            };
+            match fetched {
+                Ok(set) => {
+                    let pool = (!set.is_empty()).then(|| schema::pool(set, self.left()));
+                    let pool = pool.transpose().map_err(|error| lies(&query, &error))?;
+                    return Ok(Described { summary, symbol: first.symbol, pool });
+                }
+                Err(Trouble::Wrong(why)) => return Err(lies(&query, &why)),
+                Err(Trouble::Changed) => request.name.clone_from(&query),
+            }
+        }
+        Err(lies(&query, "its parts do not fit together, whenever they are asked for"))
+    }
+
+    /// Fetches the parts that follow the first, several at a time.
+    fn rest(
+        &mut self,
+        request: &DescribeRequest,
+        mut parts: Parts,
+    ) -> Result<Result<Vec<u8>, Trouble>, Failure> {
+        let mut under_way = VecDeque::new();
+        loop {
+            while under_way.len() < PARTS_AT_ONCE
+                && let Some(offset) = parts.next()
+            {
+                let request = DescribeRequest { offset, ..request.clone() }.encode_to_vec();
+                under_way.push_back(self.submit(DESCRIBE, &request, true, self.left()));
+            }
+            let Some(running) = under_way.pop_front() else { return Ok(parts.finish()) };
+            let part = self.part(&request.name, running)?;
+            if let Err(trouble) = parts.take(&part) {
+                return Ok(Err(trouble));
+            }
+        }
+    }
+
+    /// One part of a description.
+    fn describe_from(&mut self, request: &DescribeRequest) -> Result<DescribeReply, Failure> {
+        let running = self.submit(DESCRIBE, &request.encode_to_vec(), true, self.left());
+        self.part(&request.name, running)
+    }
+
+    fn part(&mut self, name: &str, running: Running) -> Result<DescribeReply, Failure> {
+        let reply = match self.finish(running) {
             Ok(Answer { interrupted: false, reply }) => reply,
             Ok(Answer { interrupted: true, .. }) => return Err(self.interrupted_before()),
             Err(failure) => return Err(before_the_call(name, failure)),
         };
-        let lies = |error| {
-            let message = format!("the server's description of {name} is no good: {error}");
-            Failure::NotSent(Code::Internal, message, Vec::new())
-        };
-        let described = DescribeReply::decode(reply.body.as_slice())
-            .map_err(|error| lies(error.to_string()))?;
-        Method::new(described).map_err(lies)
+        DescribeReply::decode(reply.body.as_slice()).map_err(|error| lies(name, &error.to_string()))
     }
 
     /// Calls a method within what is left of the timeout.
@@ -184,7 +272,18 @@ impl Remote {
         no_side_effects: bool,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        self.told = Told::default();
+        let running = self.submit(method, request, no_side_effects, timeout);
+        self.finish(running)
+    }
+
+    /// Begins a call.
+    fn submit(
+        &mut self,
+        method: &str,
+        request: &[u8],
+        no_side_effects: bool,
+        timeout: Duration,
+    ) -> Running {
         names::learn(method);
         let idempotency =
             if no_side_effects { Idempotency::NoSideEffects } else { Idempotency::Unknown };
@@ -193,6 +292,13 @@ impl Remote {
         let began = Instant::now();
         let sent_before = self.meter.read().requests;
         let handle = self.client.submit(called, request, &options);
+        Running { handle, began, sent_before }
+    }
+
+    /// Waits for the end of a call; Ctrl-C fences it.
+    fn finish(&mut self, running: Running) -> Result<Answer, Failure> {
+        let Running { handle, began, sent_before } = running;
+        self.told = Told::default();
         let mut fenced: Option<Instant> = None;
         let result = loop {
             if let Some(result) = self.client.wait_timeout(handle, SLICE) {
@@ -305,6 +411,12 @@ impl Drop for Remote {
             self.summary();
         }
     }
+}
+
+/// What a description that cannot be is to the call that it was for.
+fn lies(name: &str, why: &str) -> Failure {
+    let message = format!("the server's description of {name} is no good: {why}");
+    Failure::NotSent(Code::Internal, failure::printable(&message), Vec::new())
 }
 
 /// What a failure to describe means for the call that it was for: nothing of it was sent.

@@ -1,12 +1,16 @@
-//! A method as reflection describes it: its name, its promises, the types of request and reply.
+//! A method as it is described: its name, its promises, the types of request and reply.
 //!
-//! The descriptors come from a peer. One that lies gives an error here, never a panic, and the
+//! The descriptors may come from a peer. Those that lie give an error here, never a panic, and the
 //! call is not sent.
 
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
-use udp_rpc::service::generated::v1::{DescribeReply, IdempotencyLevel, MethodSummary};
+use std::time::Duration;
 
-use crate::guard;
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor};
+use prost_types::method_options::IdempotencyLevel as Declared;
+use udp_rpc::service::generated::v1::{IdempotencyLevel, MethodSummary};
+
+use crate::descriptors;
+use crate::guard::{self, Unfinished};
 
 /// A method, ready to be called.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Method {
     pub(crate) streaming: (bool, bool),
     /// The server runs it.
     pub(crate) served: bool,
+    /// The schema advises against it.
+    pub(crate) deprecated: bool,
     /// The types of request and reply; `None` for a method of raw bytes.
     pub(crate) types: Option<Types>,
 }
@@ -26,6 +32,8 @@ pub(crate) struct Method {
 /// The types of a method.
 #[derive(Clone, Debug)]
 pub(crate) struct Types {
+    /// The method itself.
+    pub(crate) method: MethodDescriptor,
     /// Of the request.
     pub(crate) request: MessageDescriptor,
     /// Of the reply.
@@ -33,22 +41,21 @@ pub(crate) struct Types {
 }
 
 impl Method {
-    /// Takes the description of a method apart.
+    /// A method that a server has summed up, with its types from `pool`, if it has any.
     ///
     /// # Errors
     ///
-    /// What in it does not hold together.
-    pub(crate) fn new(described: DescribeReply) -> Result<Method, String> {
-        let summary = described.method.unwrap_or_default();
-        let types = if described.file_descriptor_set.is_empty() {
-            None
-        } else {
-            Some(Types::find(&summary.name, &described.file_descriptor_set)?)
-        };
+    /// It is not in the pool.
+    pub(crate) fn new(
+        summary: MethodSummary,
+        pool: Option<&DescriptorPool>,
+    ) -> Result<Method, String> {
+        let types = pool.map(|pool| Types::find(&summary.name, pool)).transpose()?;
         Ok(Method {
             idempotency: summary.idempotency(),
             streaming: (summary.client_streaming, summary.server_streaming),
             served: summary.served,
+            deprecated: summary.deprecated,
             name: summary.name,
             types,
         })
@@ -61,30 +68,59 @@ impl Method {
 }
 
 impl Types {
-    fn find(name: &str, set: &[u8]) -> Result<Types, String> {
-        let pool = pool(set)?;
+    fn find(name: &str, pool: &DescriptorPool) -> Result<Types, String> {
         let (service, method) = name.split_once('/').ok_or("its name has no service")?;
         let service = pool.get_service_by_name(service).ok_or("its service is missing")?;
         let method = service
             .methods()
             .find(|candidate| candidate.name() == method)
             .ok_or("the method itself is missing")?;
-        Ok(Types { request: method.input(), reply: method.output() })
+        Ok(Types { request: method.input(), reply: method.output(), method })
     }
 }
 
-/// The descriptors, with protobuf's well-known types added where the server left them out.
-fn pool(set: &[u8]) -> Result<DescriptorPool, String> {
-    let built = guard::quietly(|| {
-        let mut pool = DescriptorPool::new();
-        if pool.decode_file_descriptor_set(set).is_ok() {
-            return Ok(pool);
-        }
-        let mut pool = DescriptorPool::global();
+/// What a schema alone says of a method: that it is served is taken for granted.
+pub(crate) fn summary(method: &MethodDescriptor) -> MethodSummary {
+    let proto = method.method_descriptor_proto();
+    let options = proto.options.clone().unwrap_or_default();
+    let idempotency = match options.idempotency_level() {
+        Declared::IdempotencyUnknown => IdempotencyLevel::IdempotencyUnknown,
+        Declared::NoSideEffects => IdempotencyLevel::NoSideEffects,
+        Declared::Idempotent => IdempotencyLevel::Idempotent,
+    };
+    MethodSummary {
+        name: format!("{}/{}", method.parent_service().full_name(), method.name()),
+        idempotency: idempotency.into(),
+        client_streaming: method.is_client_streaming(),
+        server_streaming: method.is_server_streaming(),
+        served: true,
+        described: true,
+        deprecated: options.deprecated(),
+    }
+}
+
+/// The descriptors of a peer, with protobuf's well-known types added where it left them out, made
+/// sense of within this time.
+///
+/// # Errors
+///
+/// What in them does not hold together.
+pub(crate) fn pool(set: Vec<u8>, limit: Duration) -> Result<DescriptorPool, String> {
+    match guard::within(limit, move || sound_pool(&set)) {
+        Ok(pool) => pool,
+        Err(Unfinished::Panicked) => Err("its descriptors make no sense".to_owned()),
+        Err(Unfinished::OutOfTime) => Err("there was no time left to make sense of it".to_owned()),
+        Err(Unfinished::NoThread) => Err("this process may start no thread".to_owned()),
+    }
+}
+
+fn sound_pool(set: &[u8]) -> Result<DescriptorPool, String> {
+    descriptors::check(set)?;
+    let mut pool = DescriptorPool::new();
+    if pool.decode_file_descriptor_set(set).is_err() {
+        pool = DescriptorPool::global();
         pool.decode_file_descriptor_set(set).map_err(|error| error.to_string())?;
-        Ok(pool)
-    });
-    let pool = built.unwrap_or_else(|| Err("its descriptors make no sense".to_owned()))?;
+    }
     let unsound = |message: &MessageDescriptor| message.is_map_entry() && !is_sound_entry(message);
     if let Some(message) = pool.all_messages().find(unsound) {
         return Err(format!("{} is no map entry", message.full_name()));
@@ -126,6 +162,22 @@ pub(crate) fn shape(streaming: (bool, bool)) -> Option<&'static str> {
     }
 }
 
+/// What there is to say of a method beside its types, in a few words.
+pub(crate) fn remarks(method: &MethodSummary) -> String {
+    let mut remarks = vec![promise(method.idempotency())];
+    remarks.extend(shape((method.client_streaming, method.server_streaming)));
+    if method.deprecated {
+        remarks.push("deprecated");
+    }
+    if !method.described {
+        remarks.push("raw bytes");
+    }
+    if !method.served {
+        remarks.push("not served here");
+    }
+    remarks.join(", ")
+}
+
 /// A method as JSON, without its types.
 pub(crate) fn json(method: &MethodSummary) -> serde_json::Value {
     serde_json::json!({
@@ -135,6 +187,7 @@ pub(crate) fn json(method: &MethodSummary) -> serde_json::Value {
         "serverStreaming": method.server_streaming,
         "served": method.served,
         "described": method.described,
+        "deprecated": method.deprecated,
     })
 }
 
@@ -146,34 +199,33 @@ mod tests {
     use crate::testing::descriptors;
     use crate::{input, output};
 
-    fn described(name: &str, set: Vec<u8>) -> DescribeReply {
-        let method = MethodSummary { name: name.into(), served: true, ..MethodSummary::default() };
-        DescribeReply { method: Some(method), file_descriptor_set: set }
+    fn method(name: &str, set: Vec<u8>) -> Result<Method, String> {
+        let pool = pool(set, Duration::from_secs(60))?;
+        let summary = MethodSummary { name: name.into(), served: true, ..MethodSummary::default() };
+        Method::new(summary, Some(&pool))
     }
 
     #[test]
     fn types_are_found_by_the_methods_full_name() {
-        let method = Method::new(described("test.Service/Call", descriptors())).unwrap();
+        let method = method("test.Service/Call", descriptors()).unwrap();
         let types = method.types.unwrap();
         assert_eq!(types.request.full_name(), "test.Every");
         assert_eq!(types.reply.full_name(), "test.One");
-    }
-
-    #[test]
-    fn a_method_of_raw_bytes_has_no_types() {
-        assert!(Method::new(described("raw.Bytes/Call", Vec::new())).unwrap().types.is_none());
+        let summary = summary(&types.method);
+        assert_eq!((&*summary.name, summary.served), ("test.Service/Call", true));
     }
 
     #[test]
     fn a_description_that_lies_is_an_error() {
         for (name, set) in [
             ("test.Service/Call", b"\xff\xff\xff".to_vec()),
+            ("test.Service/Call", Vec::new()),
             ("test.Service/Other", descriptors()),
             ("other.Service/Call", descriptors()),
             ("Call", descriptors()),
             ("", descriptors()),
         ] {
-            assert!(Method::new(described(name, set)).is_err(), "{name}");
+            assert!(method(name, set).is_err(), "{name}");
         }
     }
 
@@ -185,8 +237,9 @@ mod tests {
                 let mut damaged = sound.clone();
                 damaged[at] ^= 1 << bit;
                 // Whatever it says: no panic, neither here nor in what uses it.
-                let described = described("test.Service/Call", damaged);
-                let Ok(Some(types)) = Method::new(described).map(|method| method.types) else {
+                let Ok(Some(types)) =
+                    method("test.Service/Call", damaged).map(|method| method.types)
+                else {
                     continue;
                 };
                 let _ = input::fields(&types.request);

@@ -1,4 +1,5 @@
-//! What a server offers: one method with its types, or all names, a page at a time.
+//! What a server offers: one method, service or type, a part of its description at a time, or all
+//! names, a page at a time.
 
 use super::super::catalog::Catalog;
 use super::super::generated::v1::ListReply;
@@ -17,7 +18,7 @@ pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     let listed = registry.catalog();
     registry
         .describe(super::DESCRIPTORS)?
-        .add(DESCRIBE.inline(move |_, request| known(&described)?.describe(&request.name)))?
+        .add(DESCRIBE.inline(move |_, request| known(&described)?.describe(&request)))?
         .add(LIST.inline(move |_, request| {
             let methods = known(&listed)?.after(request.page_token()).cloned();
             let (methods, next_page_token) = first_page(0, methods, |method| &method.name);

@@ -55,11 +55,9 @@ fn code<T: std::fmt::Debug>(result: Result<T, Status>) -> Code {
 #[test]
 fn all_built_in_descriptions_fit_a_datagram() {
     let services = services();
-    assert_eq!(services.warnings(), [""; 0]);
     for method in services.methods() {
         let reply = describe(&services, &method.name).unwrap();
-        println!("{:5} bytes describe {}", reply.encoded_len(), method.name);
-        assert!(reply.encoded_len() <= MAX_BODY);
+        assert_eq!(reply.length as usize, reply.file_descriptor_set.len(), "{}", method.name);
     }
     assert_eq!(services.methods().len(), 14);
 }
@@ -271,7 +269,31 @@ fn health_knows_the_server_and_its_services() {
 }
 
 fn describe(services: &Services, name: &str) -> Result<DescribeReply, Status> {
-    call(services, reflection::DESCRIBE, DescribeRequest { name: name.into() })
+    call(
+        services,
+        reflection::DESCRIBE,
+        DescribeRequest { name: name.into(), ..Default::default() },
+    )
+}
+
+/// All parts of a description, and the first of them.
+fn describe_whole(services: &Services, mut request: DescribeRequest) -> (Vec<u8>, DescribeReply) {
+    let mut first: Option<DescribeReply> = None;
+    let mut whole = Vec::new();
+    loop {
+        request.offset = u32::try_from(whole.len()).unwrap();
+        let part = call(services, reflection::DESCRIBE, request.clone()).unwrap();
+        assert!(part.encoded_len() <= MAX_BODY);
+        whole.extend(&part.file_descriptor_set);
+        let first = first.get_or_insert_with(|| part.clone());
+        assert_eq!((part.length, part.checksum), (first.length, first.checksum));
+        if whole.len() == part.length as usize {
+            assert_eq!(crc32fast::hash(&whole), part.checksum);
+            return (whole, first.clone());
+        }
+        let least = first.file_descriptor_set.len();
+        assert!(part.file_descriptor_set.len() >= least, "a part shorter than the first");
+    }
 }
 
 #[test]
@@ -378,22 +400,73 @@ fn list_tells_every_method_once_and_each_page_fits() {
     );
 }
 
-#[test]
-fn description_that_does_not_fit_is_said_at_start_up_and_to_callers() {
-    let fields: String = (1..200).map(|i| format!("int64 field{i} = {i};")).collect();
+/// A registry with a service whose description takes many datagrams.
+fn broad() -> Services {
+    let fields: String = (1..2000).map(|i| format!("int64 field{i} = {i}; // {i}\n")).collect();
     let source = format!(
         "syntax = \"proto3\"; message Wide {{ {fields} }}
-         service Broad {{ rpc Call(Wide) returns (Wide); }}"
+         service Broad {{
+             // Whatever.
+             rpc Call(Wide) returns (Wide) {{ option deprecated = true; }}
+         }}"
     );
     let mut registry = Registry::new();
     super::install_standard(&mut registry).unwrap();
     registry.describe(&testing::compile(&source)).unwrap();
     registry.add(Method::inline("Broad/Call", |_, _, _| Ok(()))).unwrap();
-    let services = registry.seal().unwrap();
-    let [warning] = services.warnings() else { panic!("{:?}", services.warnings()) };
-    assert!(warning.starts_with("the description of Broad/Call takes "), "{warning}");
-    let status = describe(&services, "call").unwrap_err();
-    assert_eq!((status.code, &status.message), (Code::ResourceExhausted, warning));
+    registry.seal().unwrap()
+}
+
+#[test]
+fn description_of_any_length_is_told_in_parts() {
+    let services = broad();
+    let request = DescribeRequest { name: "call".into(), ..Default::default() };
+    let (plain, first) = describe_whole(&services, request.clone());
+    let summary = first.method.unwrap();
+    assert_eq!((&*summary.name, summary.deprecated), ("Broad/Call", true));
+    assert!(plain.len() > 20 * MAX_BODY, "{} bytes", plain.len());
+    let set = prost_types::FileDescriptorSet::decode(&*plain).unwrap();
+    assert_eq!(set.file[0].message_type[0].field.len(), 1999);
+
+    let (told, _) = describe_whole(&services, DescribeRequest { comments: true, ..request });
+    let set = prost_types::FileDescriptorSet::decode(&*told).unwrap();
+    assert_eq!(set.file[0].source_code_info.as_ref().unwrap().location.len(), 2000);
+}
+
+#[test]
+fn parts_past_the_end_are_empty_and_say_the_length() {
+    let services = broad();
+    let request = DescribeRequest { name: "call".into(), ..Default::default() };
+    let length = describe(&services, "call").unwrap().length;
+    for offset in [length, length + 1, u32::MAX] {
+        let part = DescribeRequest { offset, ..request.clone() };
+        let part = call(&services, reflection::DESCRIBE, part).unwrap();
+        assert_eq!((part.file_descriptor_set.len(), part.length), (0, length));
+    }
+}
+
+#[test]
+fn services_and_types_are_described_if_they_are_asked_for() {
+    let services = services();
+    let symbol = |name: &str| {
+        let request = DescribeRequest { name: name.into(), symbols: true, ..Default::default() };
+        call(&services, reflection::DESCRIBE, request)
+    };
+    for (query, name) in [
+        ("calculator", "udprpc.v1.Calculator"),
+        ("udprpc.v1.Operands", "udprpc.v1.Operands"),
+        ("servingstatus", "grpc.health.v1.HealthCheckResponse.ServingStatus"),
+    ] {
+        let reply = symbol(query).unwrap();
+        assert_eq!((&*reply.symbol, &reply.method), (name, &None));
+        assert!(!reply.file_descriptor_set.is_empty());
+        assert_eq!(code(describe(&services, query)), Code::NotFound);
+    }
+    // A method goes before what has the same name otherwise.
+    let reply = symbol("sleep").unwrap();
+    assert_eq!((&*reply.method.unwrap().name, &*reply.symbol), ("udprpc.v1.Sleep/Sleep", ""));
+    let status = symbol("nosuch").unwrap_err();
+    assert!(status.message.starts_with("unknown function \"nosuch\""), "{status}");
 }
 
 #[test]

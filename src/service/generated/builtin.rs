@@ -439,6 +439,9 @@ mod __udp_rpc_protos {
                 /// False for a method of raw bytes, which no schema describes.
                 #[prost(bool, tag = "6")]
                 pub described: bool,
+                /// The schema advises against it.
+                #[prost(bool, tag = "7")]
+                pub deprecated: bool,
             }
             impl crate::prost::Name for MethodSummary {
                 const NAME: &'static str = "MethodSummary";
@@ -450,13 +453,23 @@ mod __udp_rpc_protos {
                     "type.googleapis.com/udprpc.v1.MethodSummary".into()
                 }
             }
-            /// Which method is asked for.
+            /// What is asked for, and from where on.
             #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
             #[prost(prost_path = "crate::prost")]
             pub struct DescribeRequest {
-                /// Its full name or any unambiguous end of it.
+                /// A method's full name or any unambiguous end of it.
                 #[prost(string, tag = "1")]
                 pub name: crate::prost::alloc::string::String,
+                /// Where in the description the part begins, bytes: 0, then the sum of the parts that have come.
+                /// At or past its end the part is empty.
+                #[prost(uint32, tag = "2")]
+                pub offset: u32,
+                /// With the comments of the .proto files (source_code_info).
+                #[prost(bool, tag = "3")]
+                pub comments: bool,
+                /// The name may also be that of a service, a message or an enum, if no method is called so.
+                #[prost(bool, tag = "4")]
+                pub symbols: bool,
             }
             impl crate::prost::Name for DescribeRequest {
                 const NAME: &'static str = "DescribeRequest";
@@ -468,17 +481,34 @@ mod __udp_rpc_protos {
                     "type.googleapis.com/udprpc.v1.DescribeRequest".into()
                 }
             }
-            /// A method.
+            /// A part of a description.
+            ///
+            /// A length or a checksum that differs from those of the part before means that the description has
+            /// changed (another server answers at this address): what has come is worth nothing, and the
+            /// description is to be asked for from the beginning.
             #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
             #[prost(prost_path = "crate::prost")]
             pub struct DescribeReply {
-                /// Name and semantics.
+                /// Name and semantics. Only in the first part, and only if it is a method.
                 #[prost(message, optional, tag = "1")]
                 pub method: ::core::option::Option<MethodSummary>,
-                /// A google.protobuf.FileDescriptorSet with the method's service, cut down to that method, and
-                /// every message and enum that its request and reply need. Empty for a method of raw bytes.
+                /// The bytes from the offset on of a google.protobuf.FileDescriptorSet, as many as fit. It holds
+                /// the method's service, cut down to that method, and every message and enum that its request and
+                /// reply need; or a whole service with what its methods need; or a message or an enum with what
+                /// it needs. Empty for a method of raw bytes. Every part but the last is at least as long as the
+                /// first.
                 #[prost(bytes = "vec", tag = "2")]
                 pub file_descriptor_set: crate::prost::alloc::vec::Vec<u8>,
+                /// Length of the whole description, bytes.
+                #[prost(uint32, tag = "3")]
+                pub length: u32,
+                /// CRC-32 (as in a datagram) of the whole description.
+                #[prost(uint32, tag = "4")]
+                pub checksum: u32,
+                /// The full name of a service, a message or an enum. Only in the first part, and only if it is
+                /// no method.
+                #[prost(string, tag = "5")]
+                pub symbol: crate::prost::alloc::string::String,
             }
             impl crate::prost::Name for DescribeReply {
                 const NAME: &'static str = "DescribeReply";
@@ -494,7 +524,8 @@ mod __udp_rpc_protos {
             #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
             #[prost(prost_path = "crate::prost")]
             pub struct ListRequest {
-                /// The next_page_token of the page before; left out for the first page.
+                /// The next_page_token of the page before; left out for the first page. Any other name asks for
+                /// the methods whose names come after it.
                 #[prost(string, optional, tag = "1")]
                 pub page_token: ::core::option::Option<
                     crate::prost::alloc::string::String,
@@ -576,7 +607,7 @@ mod __udp_rpc_protos {
                     }
                 }
             }
-            /// What a server offers. Answers per method, so that every answer fits a datagram.
+            /// What a server offers. Every answer fits a datagram: lists come in pages, descriptions in parts.
             pub mod reflection {
                 /// The service's full name.
                 pub const NAME: &str = "udprpc.v1.Reflection";

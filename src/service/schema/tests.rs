@@ -1,4 +1,7 @@
-//! Slices are complete, least, and what a client's reflection library takes.
+//! Descriptions are complete, least, mean what the files mean, and are what a client's reflection
+//! library takes.
+
+use prost_types::{DescriptorProto, FileDescriptorSet};
 
 use super::*;
 use crate::service::generated::DESCRIPTORS;
@@ -8,6 +11,12 @@ fn schema(source: &str) -> Schema {
     let mut schema = Schema::default();
     schema.add(&compile(source)).unwrap();
     schema
+}
+
+/// A description as its reader sees it.
+fn describe(schema: &Schema, name: &str, comments: bool) -> FileDescriptorSet {
+    let bytes = schema.describe(name, comments).unwrap().unwrap();
+    FileDescriptorSet::decode(&*bytes).unwrap()
 }
 
 /// Names of all types in a set, nested ones by their last part.
@@ -58,9 +67,9 @@ const RICH: &str = r#"
 "#;
 
 #[test]
-fn slice_holds_what_the_method_reaches_and_nothing_else() {
+fn description_holds_what_the_method_reaches_and_nothing_else() {
     let schema = schema(RICH);
-    let set = schema.slice("rich.v1.Rich/Used").unwrap().unwrap();
+    let set = describe(&schema, "rich.v1.Rich/Used", false);
     assert_eq!(
         types(&set),
         ["Timestamp", "Tree", "ColoursEntry", "Outer", "Kind", "Inner", "Colour"]
@@ -85,8 +94,8 @@ fn semantics_are_those_of_the_schema() {
 }
 
 #[test]
-fn method_that_nobody_describes_has_no_slice() {
-    assert_eq!(Schema::default().slice("a.B/C"), Ok(None));
+fn what_nobody_describes_has_no_description() {
+    assert_eq!(Schema::default().describe("a.B/C", true), Ok(None));
 }
 
 #[test]
@@ -95,7 +104,8 @@ fn missing_import_is_an_error_that_names_the_type() {
     set.file.retain(|file| file.name() == "test.proto");
     let mut schema = Schema::default();
     schema.add(&set.encode_to_vec()).unwrap();
-    let error = schema.slice("rich.v1.Rich/Used").unwrap_err();
+    let error = schema.describe("rich.v1.Rich/Used", false).unwrap_err();
+    assert_eq!(schema.check(), Err(error.clone()));
     assert!(error.to_string().contains(".google.protobuf.Timestamp"), "{error}");
 }
 
@@ -121,20 +131,199 @@ fn damaged_descriptors_are_an_error() {
 #[test]
 fn json_names_that_follow_from_the_name_are_left_out() {
     let schema = schema(RICH);
-    let set = schema.slice("rich.v1.Rich/Used").unwrap().unwrap();
+    let set = describe(&schema, "rich.v1.Rich/Used", false);
     let tree = &set.file[1].message_type[0];
     let named: Vec<_> = tree.field.iter().filter_map(|field| field.json_name.as_deref()).collect();
     assert_eq!(named, ["other"]);
 }
 
+#[test]
+fn services_messages_and_enums_are_described_with_what_they_need() {
+    let schema = schema(RICH);
+    let set = describe(&schema, "rich.v1.Rich", false);
+    let methods: Vec<_> = set.file[2].service[0].method.iter().map(|m| m.name()).collect();
+    assert_eq!(methods, ["Used", "Other", "Stream"]);
+    assert!(types(&set).contains(&"Unused") && types(&set).contains(&"Any"));
+    let set = describe(&schema, "rich.v1.Outer.Kind", false);
+    assert_eq!((types(&set), set.file.len()), (vec!["Outer", "Kind"], 1));
+    let set = describe(&schema, "rich.v1.Unused", false);
+    assert_eq!((types(&set), set.file.len()), (vec!["Any", "Unused"], 2));
+    assert!(set.file.iter().all(|file| file.service.is_empty()));
+    let symbols: Vec<_> = schema.symbols().collect();
+    for name in ["rich.v1.Rich", "rich.v1.Outer.Kind", "google.protobuf.Timestamp"] {
+        assert!(symbols.contains(&name), "{name}");
+    }
+}
+
+/// What is described comes after other things, so that it is elsewhere in its description.
+const COMMENTED: &str = r#"
+    // The licence.
+    syntax = "proto3";
+    package told;
+    // Not asked for.
+    message Before { message Inside {} }
+    message Around {
+        // Not asked for either.
+        message Other {}
+
+        // Detached from Inner.
+
+        // Inner leads.
+        message Inner {
+            int32 plain = 1;
+            // A field leads.
+            int32 field = 2; // A field trails.
+            // A oneof leads.
+            oneof either { string left = 3; }
+            // A kind leads.
+            enum Kind {
+                NONE = 0; // NONE trails.
+            }
+            Kind kind = 4;
+        }
+        // Around has no fields here.
+        int32 gone = 1;
+    }
+    // The service leads.
+    service Service {
+        // Not this one.
+        rpc First(Before) returns (Before);
+        // This one.
+        rpc Second(Around.Inner) returns (Around.Inner);
+    }
+"#;
+
+#[test]
+fn comments_follow_what_they_are_about() {
+    let schema = schema(COMMENTED);
+    let set = describe(&schema, "told.Service/Second", true);
+    let info = set.file[0].source_code_info.as_ref().unwrap();
+    let told: Vec<(&[i32], &str, &str)> = info
+        .location
+        .iter()
+        .map(|l| (&*l.path, l.leading_comments().trim(), l.trailing_comments().trim()))
+        .collect();
+    let mut sorted = told.clone();
+    sorted.sort();
+    assert_eq!(
+        sorted,
+        [
+            (&[4, 0, 3, 0][..], "Inner leads.", ""),
+            (&[4, 0, 3, 0, 2, 1], "A field leads.", "A field trails."),
+            (&[4, 0, 3, 0, 4, 0], "A kind leads.", ""),
+            (&[4, 0, 3, 0, 4, 0, 2, 0], "", "NONE trails."),
+            (&[4, 0, 3, 0, 8, 0], "A oneof leads.", ""),
+            (&[6, 0], "The service leads.", ""),
+            (&[6, 0, 2, 0], "This one.", ""),
+        ]
+    );
+    let inner = info.location.iter().find(|l| l.path == [4, 0, 3, 0]).unwrap();
+    assert_eq!(inner.leading_detached_comments, [" Detached from Inner.\n"]);
+    assert!(info.location.iter().all(|location| location.span.len() >= 3));
+
+    let plain = describe(&schema, "told.Service/Second", false);
+    assert_eq!(plain.file[0].source_code_info, None);
+}
+
+#[test]
+fn what_makes_a_file_mean_something_else_is_kept() {
+    let schema = schema(
+        r#"
+        syntax = "proto2";
+        package old;
+        option java_package = "com.example";
+        option deprecated = true;
+        message Ask {
+            required int32 must = 1;
+            repeated int32 packed = 2 [packed = true];
+            optional int32 preset = 3 [default = 7, deprecated = true];
+            optional group Nested = 4 { optional bool yes = 1; }
+        }
+        service Old { option deprecated = true; rpc Call(Ask) returns (Ask); }
+    "#,
+    );
+    let set = describe(&schema, "old.Old/Call", false);
+    let file = &set.file[0];
+    assert_eq!(file.syntax(), "", "proto2, as protoc says it");
+    let options = file.options.as_ref().unwrap();
+    assert_eq!((options.deprecated(), &options.java_package), (true, &None));
+    assert!(file.service[0].options.as_ref().unwrap().deprecated());
+    let field = &file.message_type[0].field;
+    assert_eq!(field[0].label(), prost_types::field_descriptor_proto::Label::Required);
+    assert!(field[1].options.as_ref().unwrap().packed());
+    assert_eq!(field[2].default_value(), "7");
+    assert!(field[2].options.as_ref().unwrap().deprecated());
+    assert_eq!(field[3].r#type(), prost_types::field_descriptor_proto::Type::Group);
+}
+
+#[test]
+fn editions_and_their_features_are_kept_and_options_of_others_are_not() {
+    // `features` of a file, and an extension in the range for those of others.
+    const FEATURES: [u8; 5] = [0x92, 0x03, 2, 8, 2];
+    const EXTENSION: [u8; 3] = [0xc0, 0x3e, 1];
+    let options = [&FEATURES[..], &EXTENSION].concat();
+    let file = File {
+        name: "new.proto".into(),
+        syntax: "editions".into(),
+        edition: 1000,
+        message: vec![MessageType { name: "New".into(), ..Default::default() }],
+        options,
+        ..Default::default()
+    };
+    let mut schema = Schema::default();
+    schema.add(&FileSet { file: vec![file] }.encode_to_vec()).unwrap();
+    let bytes = schema.describe("New", false).unwrap().unwrap();
+    let file = FileSet::decode(&*bytes).unwrap().file.remove(0);
+    assert_eq!((file.edition, file.syntax.as_str()), (1000, "editions"));
+    assert_eq!(file.options, FEATURES);
+}
+
+#[test]
+fn two_files_of_one_name_that_mean_the_same_are_one_with_comments() {
+    let bare = r#"
+        syntax = "proto3";
+        import "google/protobuf/duration.proto";
+        import "google/protobuf/any.proto";
+        option go_package = "example.com/a";
+        message A { google.protobuf.Any any_thing = 1; google.protobuf.Duration wait = 2; }
+    "#;
+    let told = r#"
+        // A comment.
+        syntax = "proto3";
+        import "google/protobuf/any.proto";
+        import "google/protobuf/duration.proto";
+        option java_multiple_files = true;
+        // What A is.
+        message A { google.protobuf.Any any_thing = 1; google.protobuf.Duration wait = 2; }
+    "#;
+    for (first, second) in [(bare, told), (told, bare)] {
+        let mut schema = schema(first);
+        // As from a compiler that says no JSON names.
+        let mut set = FileDescriptorSet::decode(&*compile(second)).unwrap();
+        for message in set.file.iter_mut().flat_map(|file| &mut file.message_type) {
+            message.field.iter_mut().for_each(|field| field.json_name = None);
+        }
+        schema.add(&set.encode_to_vec()).unwrap();
+        let set = describe(&schema, "A", true);
+        let file = set.file.iter().find(|file| file.name() == "test.proto").unwrap();
+        let info = file.source_code_info.as_ref().unwrap();
+        assert_eq!(info.location[0].leading_comments(), " What A is.\n");
+    }
+    let mut schema = schema(bare);
+    let other = bare.replace("any_thing = 1", "any_thing = 3");
+    let error = schema.add(&compile(&other)).unwrap_err();
+    assert_eq!(error.to_string(), "descriptors: there are two files test.proto");
+    assert!(schema.describe("A", false).is_ok(), "the first one stays");
+}
+
 #[cfg(feature = "cli")]
 #[test]
-fn slice_is_a_whole_pool_to_a_reflection_library() {
+fn description_is_a_whole_pool_to_a_reflection_library() {
     use prost_reflect::{DescriptorPool, DynamicMessage};
 
     let schema = schema(RICH);
-    let slice = schema.slice("rich.v1.Rich/Used").unwrap().unwrap();
-    let pool = DescriptorPool::decode(&*slice.encode_to_vec()).unwrap();
+    let bytes = schema.describe("rich.v1.Rich/Used", true).unwrap().unwrap();
+    let pool = DescriptorPool::decode(&*bytes).unwrap();
     let service = pool.get_service_by_name("rich.v1.Rich").unwrap();
     let method = service.methods().next().unwrap();
     assert_eq!((method.name(), service.methods().len()), ("Used", 1));
