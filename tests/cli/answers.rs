@@ -61,7 +61,7 @@ fn json_goes_in_from_argument_file_and_stdin() {
 fn json_comes_out_in_protobufs_mapping_with_defaults_shown() {
     let daemon = Daemon::start();
     on(&daemon, &["call", "add", "3", "4", "-o", "json"]).expect(0, "{\"value\":\"7\"}\n");
-    let run = on(&daemon, &["call", "describe", "add"]);
+    let run = on(&daemon, &["call", "describe", "-d", r#"{"name":"add"}"#]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let reply: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(reply["method"]["idempotency"], "NO_SIDE_EFFECTS");

@@ -8,11 +8,15 @@ mod protocol;
 
 mod answers;
 mod demo;
+mod describe;
 mod errors;
+mod hostile;
 mod input;
 mod interrupts;
 mod loops;
 mod path;
+mod proto;
+mod reflected;
 mod run;
 mod shop;
 mod tokens;

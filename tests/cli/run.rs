@@ -91,6 +91,16 @@ pub(crate) fn at(server: SocketAddr, arguments: &[&str]) -> Run {
     Run::new(output, start.elapsed())
 }
 
+/// Runs it against a server at this address, as the last words of another program's arguments.
+#[track_caller]
+pub(crate) fn under(server: SocketAddr, program: &[&str], arguments: &[&str]) -> Run {
+    let start = Instant::now();
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_udp-rpc")).args(arguments);
+    command.env_remove("RUST_LOG").env("UDP_RPC_SERVER", server.to_string()).stdin(Stdio::null());
+    Run::new(command.output().unwrap(), start.elapsed())
+}
+
 /// Runs it against a daemon.
 #[track_caller]
 pub(crate) fn on(daemon: &Daemon, arguments: &[&str]) -> Run {
@@ -100,9 +110,15 @@ pub(crate) fn on(daemon: &Daemon, arguments: &[&str]) -> Run {
 /// Runs it against a daemon, with something on stdin.
 #[track_caller]
 pub(crate) fn on_with_input(daemon: &Daemon, arguments: &[&str], input: &str) -> Run {
+    at_with_input(daemon.address(), arguments, input)
+}
+
+/// Runs it against a server at this address, with something on stdin.
+#[track_caller]
+pub(crate) fn at_with_input(server: SocketAddr, arguments: &[&str], input: &str) -> Run {
     let start = Instant::now();
     let mut child = command(arguments)
-        .env("UDP_RPC_SERVER", daemon.address().to_string())
+        .env("UDP_RPC_SERVER", server.to_string())
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

@@ -1,4 +1,4 @@
-//! `list`, `describe`, `ping`, `stats`, `decode`.
+//! `ping`, `stats`, `decode`.
 
 use std::process::Stdio;
 
@@ -10,20 +10,6 @@ use udp_rpc::wire::{
 use crate::common::Daemon;
 use crate::protocol::blocks;
 use crate::run::{at, command, json_line, nobody, on, udp_rpc};
-
-#[test]
-fn list_shows_every_procedure_and_a_part_of_the_name_narrows_it() {
-    let daemon = Daemon::start();
-    let run = on(&daemon, &["list"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    for name in ["Greeter/SayHello", "udprpc.v1.Calculator/Add", "udprpc.v1.Sleep/Sleep"] {
-        assert!(run.stdout.contains(name), "no {name} in {}", run.stdout);
-    }
-    assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
-    assert_eq!(on(&daemon, &["list", "calculator"]).stdout.lines().count(), 5);
-    let run = on(&daemon, &["list", "Add", "-o", "json"]);
-    assert_eq!(json_line(&run.stdout)["idempotency"], "NO_SIDE_EFFECTS");
-}
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
@@ -39,19 +25,6 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
-}
-
-#[test]
-fn describe_tells_fields_types_and_promises() {
-    let daemon = Daemon::start();
-    let run = on(&daemon, &["describe", "add", "sleep"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    for word in ["rpc Add(udprpc.v1.Operands)", "int64 a = 1;", "no side effects", "duration "] {
-        assert!(run.stdout.contains(word), "no {word:?} in {}", run.stdout);
-    }
-    let json = json_line(&on(&daemon, &["describe", "add", "-o", "json"]).stdout);
-    assert_eq!(json["request"]["fields"][1]["name"], "b");
-    assert_eq!(json["request"]["fields"][1]["type"], "int64");
 }
 
 #[test]

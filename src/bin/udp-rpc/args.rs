@@ -3,6 +3,7 @@
 //! Nothing here acts. Values are checked as they are parsed, so that a wrong one is a usage error
 //! (exit code 2) before any datagram is sent.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -139,22 +140,50 @@ pub(crate) struct CallArgs {
     /// The request as JSON: '{"a":3}', @FILE, or @- for stdin
     #[arg(short, long, value_name = "JSON", conflicts_with = "arguments")]
     pub(crate) data: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) protos: Protos,
 }
 
 /// `list`
 #[derive(Debug, Args)]
+#[command(after_long_help = help::LIST)]
 pub(crate) struct ListArgs {
     /// Only the procedures whose name contains this, in any case
     #[arg(value_name = "PART")]
     pub(crate) part: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) protos: Protos,
 }
 
 /// `describe`
 #[derive(Debug, Args)]
+#[command(after_long_help = help::DESCRIBE)]
 pub(crate) struct DescribeArgs {
-    /// The procedures
-    #[arg(value_name = "METHOD", required = true)]
-    pub(crate) methods: Vec<String>,
+    /// Procedures, services, messages or enums: full names, or ends of them that are unique
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+
+    /// Print a request as JSON to fill in, which `call -d @FILE` takes; notes go to stderr
+    #[arg(short, long)]
+    pub(crate) template: bool,
+
+    #[command(flatten)]
+    pub(crate) protos: Protos,
+}
+
+/// Where the types come from, if not from the server.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "For servers without reflection")]
+pub(crate) struct Protos {
+    /// Take procedures and types from this .proto file and do not ask the server; repeatable
+    #[arg(long = "proto", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Look for files and what they import here [default: the folders of the files]; repeatable
+    #[arg(short = 'I', long = "include", value_name = "DIR", requires = "files")]
+    pub(crate) includes: Vec<PathBuf>,
 }
 
 /// `ping`
@@ -180,6 +209,9 @@ pub(crate) struct TokenArgs {
     /// The procedure that was called, so that its answer can be printed as `call` would
     #[arg(short, long)]
     pub(crate) method: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) protos: Protos,
 }
 
 /// `stats`
@@ -251,7 +283,8 @@ mod tests {
 
     #[test]
     fn help_texts_fit_a_terminal() {
-        for line in AFTER_HELP.lines().chain(help::CALL.lines()) {
+        let notes = [AFTER_HELP, help::CALL, help::LIST, help::DESCRIBE];
+        for line in notes.iter().flat_map(|notes| notes.lines()) {
             assert!(!line.contains('\t'), "{line}");
         }
     }

@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::guard;
 use crate::input;
+use crate::local::Local;
 use crate::output;
 use crate::remote::Remote;
 use crate::schema::{self, Method, Types};
@@ -24,8 +25,12 @@ use crate::schema::{self, Method, Types};
 /// How the call ended, if not in an answer.
 pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
     let data = args.data.as_deref().map(input::data).transpose().map_err(Failure::usage)?;
+    let local = Local::open(&args.protos)?;
     let mut remote = Remote::open(global)?;
-    let method = remote.describe(&args.method)?;
+    let method = match local {
+        Some(local) => local.method(&args.method)?,
+        None => remote.describe(&args.method)?,
+    };
     let types = callable(&method)?;
     let request = request(&method, types, data, &args.arguments)?;
     let answer = remote.call(&method.name, &request.encode_to_vec(), method.no_side_effects())?;
@@ -54,8 +59,14 @@ fn callable(method: &Method) -> Result<&Types, Failure> {
             method.name
         )));
     }
+    typed(method)
+}
+
+/// The types of a method that has any.
+pub(crate) fn typed(method: &Method) -> Result<&Types, Failure> {
     method.types.as_ref().ok_or_else(|| {
-        unimplemented(format!("{} takes raw bytes, which no schema describes", method.name))
+        let message = format!("{} takes raw bytes, which no schema describes", method.name);
+        Failure::NotSent(Code::Unimplemented, message, Vec::new())
     })
 }
 

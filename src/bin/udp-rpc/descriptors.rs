@@ -5,7 +5,7 @@
 //! What passes here costs at most what [`LONGEST_NAMES`] and [`MOST_FILES`] say, and its names are
 //! names, which a terminal can be shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prost::Message;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -43,33 +43,31 @@ pub(crate) fn check(set: &[u8]) -> Result<FileDescriptorSet, String> {
 
 /// Checks that no file imports itself by way of others.
 fn imports(files: &[FileDescriptorProto]) -> Result<(), String> {
-    let by_name: BTreeMap<&str, &FileDescriptorProto> =
-        files.iter().map(|file| (file.name(), file)).collect();
-    let mut left: BTreeMap<&str, BTreeSet<&str>> = by_name
-        .iter()
-        .map(|(name, file)| {
-            let known = |import: &&str| by_name.contains_key(import);
-            (*name, file.dependency.iter().map(String::as_str).filter(known).collect())
-        })
-        .collect();
-    // Take away what imports nothing that is left, until that is everything.
-    loop {
-        let free: Vec<&str> =
-            left.iter().filter(|(_, imports)| imports.is_empty()).map(|(name, _)| *name).collect();
-        if free.is_empty() {
-            break;
-        }
-        for name in &free {
-            left.remove(name);
-        }
-        for imports in left.values_mut() {
-            free.iter().for_each(|name| drop(imports.remove(name)));
+    let by_name: BTreeMap<&str, usize> =
+        files.iter().enumerate().map(|(at, file)| (file.name(), at)).collect();
+    // Each file is entered once and left once; one that is entered and not left imports the next.
+    let mut entered = vec![false; files.len()];
+    let mut left = vec![false; files.len()];
+    for start in 0..files.len() {
+        let mut way = vec![(start, 0)];
+        while let Some((at, import)) = way.pop() {
+            entered[at] = true;
+            let Some(name) = files[at].dependency.get(import) else {
+                left[at] = true;
+                continue;
+            };
+            way.push((at, import + 1));
+            match by_name.get(name.as_str()) {
+                Some(&next) if left[next] => {}
+                Some(&next) if entered[next] => {
+                    return Err(format!("{name:?} imports itself, or what does"));
+                }
+                Some(&next) => way.push((next, 0)),
+                None => {} // It is missing, which is found out with the types.
+            }
         }
     }
-    match left.keys().next() {
-        None => Ok(()),
-        Some(name) => Err(format!("{name:?} imports itself, or what does")),
-    }
+    Ok(())
 }
 
 /// Checks names one by one, and adds their lengths up.
@@ -153,7 +151,9 @@ impl Names {
     fn count(&mut self, length: usize) -> Result<usize, String> {
         self.total += length;
         if length > LONGEST_NAME {
-            return Err(format!("a name is {length} bytes long, where {LONGEST_NAME} are the most"));
+            return Err(format!(
+                "a name is {length} bytes long, where {LONGEST_NAME} are the most"
+            ));
         }
         if self.total > LONGEST_NAMES {
             return Err(format!("its names take more than {LONGEST_NAMES} bytes"));

@@ -52,6 +52,12 @@ impl Failure {
         Failure::Usage(message.into(), Vec::new())
     }
 
+    /// A description that cannot be: the call that it was for is not sent.
+    pub(crate) fn unsound(name: &str, why: &str) -> Failure {
+        let message = format!("the description of {name} is no good: {why}");
+        Failure::NotSent(Code::Internal, printable(&message), Vec::new())
+    }
+
     /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {

@@ -46,6 +46,30 @@ A call of a procedure declared free of side effects may be issued again by the
 client itself; its OK then means \"ran at least once\", and -v says so.
 ";
 
+/// What follows the options in `list --help`.
+pub(crate) const LIST: &str = "\
+With `-o json` each procedure is an object on a line of its own: name (package.Service/Method), \
+idempotency (IDEMPOTENCY_UNKNOWN, NO_SIDE_EFFECTS, IDEMPOTENT), clientStreaming, serverStreaming, \
+served, described, deprecated.";
+
+/// What follows the options in `describe --help`.
+pub(crate) const DESCRIBE: &str = r#"Examples:
+  udp-rpc describe add
+  udp-rpc describe udprpc.v1.Calculator
+  udp-rpc describe --template SayHello > hello.json
+  udp-rpc describe --proto shop.proto Orders/Place
+
+With `-o json` each is an object on a line of its own:
+  kind        "method", "service", "message" or "enum"
+  name        in full
+  comment, deprecated
+  methods     the method, or those of the service: as `list -o json` prints them, with comment,
+              request and reply (full names; null for raw bytes)
+  messages    by full name: comment, deprecated, oneofs (name, comment), and fields (name,
+              jsonName, number, comment, label, keyType, type, oneof, default, deprecated);
+              label is "", "optional", "repeated", "required" or "map"
+  enums       by full name: comment, deprecated, values (name, number, comment, deprecated)"#;
+
 /// What follows the options in `call --help`. A test runs the examples.
 pub(crate) const CALL: &str = r#"Examples:
   udp-rpc call add 3 -4

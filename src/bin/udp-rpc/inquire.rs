@@ -12,6 +12,7 @@ use crate::args::{Format, Global, TokenArgs};
 use crate::call;
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
+use crate::local::Local;
 use crate::output;
 use crate::remote::{self, Remote};
 use crate::schema::Types;
@@ -50,6 +51,9 @@ pub(crate) fn run(global: &Global, args: &TokenArgs, asked: Asked) -> Result<Exi
 
 /// The types of the method that the user says was called.
 fn types(global: &Global, args: &TokenArgs, name: &str) -> Result<Option<Types>, Failure> {
+    if let Some(local) = Local::open(&args.protos)? {
+        return Ok(local.method(name)?.types);
+    }
     let mut global = global.clone();
     let server = args.token.server.to_string();
     global.server = Address::parse(&server).map_err(Failure::Lost)?;

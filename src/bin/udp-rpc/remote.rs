@@ -18,7 +18,7 @@ use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest, MethodSumm
 use udp_rpc::wire::{Code, Metadata};
 
 use crate::args::{Format, Global, Hurt};
-use crate::failure::{self, Ended, Failure};
+use crate::failure::{Ended, Failure};
 use crate::fetch::{Parts, Trouble};
 use crate::interrupt::{Interrupts, SLICE};
 use crate::names;
@@ -134,8 +134,8 @@ impl Remote {
     pub(crate) fn describe(&mut self, name: &str) -> Result<Method, Failure> {
         let request = DescribeRequest { name: name.to_owned(), ..Default::default() };
         let Described { summary, pool, .. } = self.fetch(request)?;
-        let summary = summary.ok_or_else(|| lies(name, "it names no method"))?;
-        Method::new(summary, pool.as_ref()).map_err(|error| lies(name, &error))
+        let summary = summary.ok_or_else(|| Failure::unsound(name, "it names no method"))?;
+        Method::new(summary, pool.as_ref()).map_err(|error| Failure::unsound(name, &error))
     }
 
     /// Fetches a description, part by part.
@@ -161,14 +161,15 @@ impl Remote {
             match fetched {
                 Ok(set) => {
                     let pool = (!set.is_empty()).then(|| schema::pool(set, self.left()));
-                    let pool = pool.transpose().map_err(|error| lies(&query, &error))?;
+                    let pool =
+                        pool.transpose().map_err(|error| Failure::unsound(&query, &error))?;
                     return Ok(Described { summary, symbol: first.symbol, pool });
                 }
-                Err(Trouble::Wrong(why)) => return Err(lies(&query, &why)),
+                Err(Trouble::Wrong(why)) => return Err(Failure::unsound(&query, &why)),
                 Err(Trouble::Changed) => request.name.clone_from(&query),
             }
         }
-        Err(lies(&query, "its parts do not fit together, whenever they are asked for"))
+        Err(Failure::unsound(&query, "its parts do not fit together, whenever they are asked for"))
     }
 
     /// Fetches the parts that follow the first, several at a time.
@@ -205,7 +206,8 @@ impl Remote {
             Ok(Answer { interrupted: true, .. }) => return Err(self.interrupted_before()),
             Err(failure) => return Err(before_the_call(name, failure)),
         };
-        DescribeReply::decode(reply.body.as_slice()).map_err(|error| lies(name, &error.to_string()))
+        DescribeReply::decode(reply.body.as_slice())
+            .map_err(|error| Failure::unsound(name, &error.to_string()))
     }
 
     /// Calls a method within what is left of the timeout.
@@ -413,12 +415,6 @@ impl Drop for Remote {
     }
 }
 
-/// What a description that cannot be is to the call that it was for.
-fn lies(name: &str, why: &str) -> Failure {
-    let message = format!("the server's description of {name} is no good: {why}");
-    Failure::NotSent(Code::Internal, failure::printable(&message), Vec::new())
-}
-
 /// What a failure to describe means for the call that it was for: nothing of it was sent.
 fn before_the_call(name: &str, failure: Failure) -> Failure {
     let Failure::Call(mut ended) = failure else { return failure };
@@ -432,7 +428,8 @@ fn before_the_call(name: &str, failure: Failure) -> Failure {
         }
         Code::Unimplemented => {
             let message = format!("the server has no reflection to say what {name} takes");
-            Failure::NotSent(Code::Unimplemented, message, Vec::new())
+            let help = vec!["--proto FILE  takes it from a .proto file".to_owned()];
+            Failure::NotSent(Code::Unimplemented, message, help)
         }
         _ => {
             if error.outcome != Outcome::NotExecuted(Proof::NeverSent) {

@@ -29,6 +29,14 @@ pub(crate) fn type_name(field: &FieldDescriptor) -> String {
     }
 }
 
+/// A type as a .proto file names it, messages and enums in full.
+pub(crate) fn full_name(kind: &Kind) -> String {
+    match kind {
+        Kind::Message(message) => message.full_name().to_owned(),
+        other => kind_name(other),
+    }
+}
+
 /// A type as people read it, without regard to whether it repeats.
 pub(crate) fn kind_name(kind: &Kind) -> String {
     match kind {

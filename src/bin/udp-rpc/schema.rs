@@ -23,8 +23,6 @@ pub(crate) struct Method {
     pub(crate) streaming: (bool, bool),
     /// The server runs it.
     pub(crate) served: bool,
-    /// The schema advises against it.
-    pub(crate) deprecated: bool,
     /// The types of request and reply; `None` for a method of raw bytes.
     pub(crate) types: Option<Types>,
 }
@@ -55,7 +53,6 @@ impl Method {
             idempotency: summary.idempotency(),
             streaming: (summary.client_streaming, summary.server_streaming),
             served: summary.served,
-            deprecated: summary.deprecated,
             name: summary.name,
             types,
         })
@@ -164,16 +161,14 @@ pub(crate) fn shape(streaming: (bool, bool)) -> Option<&'static str> {
 
 /// What there is to say of a method beside its types, in a few words.
 pub(crate) fn remarks(method: &MethodSummary) -> String {
-    let mut remarks = vec![promise(method.idempotency())];
+    let promise = if method.served { promise(method.idempotency()) } else { "not served here" };
+    let mut remarks = vec![promise];
     remarks.extend(shape((method.client_streaming, method.server_streaming)));
     if method.deprecated {
         remarks.push("deprecated");
     }
     if !method.described {
         remarks.push("raw bytes");
-    }
-    if !method.served {
-        remarks.push("not served here");
     }
     remarks.join(", ")
 }

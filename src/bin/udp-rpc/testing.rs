@@ -79,28 +79,31 @@ message Order {
 }
 "#;
 
-fn compiled(source: &str) -> Vec<u8> {
+/// The descriptors as a server would send them.
+pub(crate) fn descriptors() -> Vec<u8> {
+    compile(PROTO).encode_file_descriptor_set()
+}
+
+/// The types of another file.
+pub(crate) fn compiled(source: &str) -> DescriptorPool {
+    compile(source).descriptor_pool()
+}
+
+fn compile(source: &str) -> protox::Compiler {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.proto"), source).unwrap();
     let mut compiler = protox::Compiler::new([folder.path()]).unwrap();
-    compiler.include_imports(true);
+    compiler.include_imports(true).include_source_info(true);
     compiler.open_file("test.proto").unwrap();
-    compiler.encode_file_descriptor_set()
-}
-
-/// The descriptors as a server would send them.
-pub(crate) fn descriptors() -> Vec<u8> {
-    compiled(PROTO)
+    compiler
 }
 
 /// A message of the test's.
 pub(crate) fn message(name: &str) -> MessageDescriptor {
-    let pool = DescriptorPool::decode(descriptors().as_slice()).unwrap();
-    pool.get_message_by_name(&format!("test.{name}")).unwrap()
+    compiled(PROTO).get_message_by_name(&format!("test.{name}")).unwrap()
 }
 
 /// The message that has everything.
 pub(crate) fn order() -> MessageDescriptor {
-    let pool = DescriptorPool::decode(compiled(RICH).as_slice()).unwrap();
-    pool.get_message_by_name("rich.Order").unwrap()
+    compiled(RICH).get_message_by_name("rich.Order").unwrap()
 }
