@@ -78,8 +78,12 @@ impl Catalog {
         Ok(Self { methods: summaries, schema, kept: Mutex::default() })
     }
 
-    /// The part of a description that is asked for.
-    pub(crate) fn describe(&self, request: &DescribeRequest) -> Result<DescribeReply, Status> {
+    /// The part of a description that is asked for, in a reply of which `taken` bytes are not free.
+    pub(crate) fn describe(
+        &self,
+        request: &DescribeRequest,
+        taken: usize,
+    ) -> Result<DescribeReply, Status> {
         let (name, summary) = self.find(request)?;
         let whole = self.description(name, request.comments)?;
         let mut reply = DescribeReply {
@@ -95,7 +99,7 @@ impl Catalog {
         let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
         let rest = whole.file_descriptor_set.get(offset..).unwrap_or_default();
         // The part's tag and its length take a byte and two.
-        let room = MAX_BODY.saturating_sub(reply.encoded_len() + 3);
+        let room = MAX_BODY.saturating_sub(taken + reply.encoded_len() + 3);
         reply.file_descriptor_set = rest[..rest.len().min(room)].to_vec();
         Ok(reply)
     }

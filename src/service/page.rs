@@ -19,7 +19,8 @@ pub(crate) fn first_page<T: Message>(
     let mut page: Vec<T> = Vec::new();
     for entry in entries {
         used += field_len(entry.encoded_len());
-        if used + field_len(name(&entry).len()) > room {
+        // One entry is always taken: a page without any would be the end of the list.
+        if !page.is_empty() && used + field_len(name(&entry).len()) > room {
             let token = page.last().map_or_else(String::new, |last| name(last).to_owned());
             return (page, token);
         }
@@ -40,6 +41,13 @@ mod tests {
     use super::super::generated::v1::{Gauge, ReadReply};
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn entry_that_does_not_fit_is_no_end_of_the_list() {
+        let gauges = (0..3).map(|i| Gauge { name: format!("gauge{i}"), value: i });
+        let (page, token) = first_page(MAX_BODY, gauges, |gauge| &gauge.name);
+        assert_eq!((page.len(), token.as_str()), (1, "gauge0"));
+    }
 
     /// Reads all pages as a caller would.
     fn read_all(gauges: &[Gauge]) -> Vec<Gauge> {

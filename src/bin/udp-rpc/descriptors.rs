@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
+use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// The most files: each may import all others.
@@ -114,7 +115,12 @@ impl Names {
         }
         for message in messages {
             let scope = self.one(scope, message.name())?;
-            self.each(scope, message.field.iter().map(|field| field.name()))?;
+            for field in &message.field {
+                self.one(scope, field.name())?;
+                if field.r#type.is_some_and(|kind| Type::try_from(kind).is_err()) {
+                    return Err(format!("{:?} is of a type that nobody knows", field.name()));
+                }
+            }
             self.each(scope, message.extension.iter().map(|field| field.name()))?;
             self.each(scope, message.oneof_decl.iter().map(|oneof| oneof.name()))?;
             self.messages(scope, &message.nested_type, depth + 1)?;

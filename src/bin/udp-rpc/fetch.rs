@@ -11,7 +11,7 @@ use udp_rpc::service::generated::v1::DescribeReply;
 pub(crate) const LONGEST: usize = 1 << 20;
 
 /// The least that a part may hold if more are to come, bytes: bounds the calls that a whole takes.
-const SHORTEST_PART: usize = 256;
+const SHORTEST_PART: usize = 64;
 
 /// A description under way.
 #[derive(Debug)]

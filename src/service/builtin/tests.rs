@@ -434,6 +434,17 @@ fn description_of_any_length_is_told_in_parts() {
 }
 
 #[test]
+fn parts_leave_room_for_the_metadata_of_the_reply() {
+    let services = broad();
+    let context = testing::context("");
+    context.reply_metadata.insert("key", "x".repeat(500)).unwrap();
+    let request = DescribeRequest { name: "call".into(), ..Default::default() };
+    let taken = context.reply_metadata.get().borrow().option_len();
+    let reply = call_in(context, &services, reflection::DESCRIBE, request).unwrap();
+    assert!((MAX_BODY - 2..=MAX_BODY).contains(&(reply.encoded_len() + taken)), "{taken}");
+}
+
+#[test]
 fn parts_past_the_end_are_empty_and_say_the_length() {
     let services = broad();
     let request = DescribeRequest { name: "call".into(), ..Default::default() };
