@@ -124,7 +124,7 @@ fn a_description_that_always_changes_is_given_up() {
     let count = Arc::clone(&asked);
     let server = reflecting(move |request| {
         let turn = count.fetch_add(1, Ordering::SeqCst);
-        Ok(part(if turn % 2 == 0 { &one } else { &other }, &request))
+        Ok(part(if turn.is_multiple_of(2) { &one } else { &other }, &request))
     });
     call(&server).fails(3, &[NO_GOOD, "do not fit together"]);
     assert!(asked.load(Ordering::SeqCst) < 200, "{asked:?}");
