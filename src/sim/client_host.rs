@@ -7,13 +7,12 @@ use std::time::Duration;
 use super::clock::{Clock, Truth};
 use super::net::{Event, Net, Owner};
 use super::oracle::Promise;
-use super::plan::Workload;
+use super::plan::{Dice, Workload};
 use super::work::Request;
-use crate::core::CallToken;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{self, CallHandle, Client, ClientConfig, NewCall};
-use crate::wire::Metadata;
+use crate::core::{CallToken, Prf};
 
 /// What befalls clients.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +34,8 @@ pub(super) struct ClientHost {
     work: Workload,
     address: SocketAddr,
     client: Client,
+    /// What goes with its calls is drawn apart, so that a world is the same with or without.
+    contents: Dice,
     /// Processes so far.
     life: u32,
     /// Calls not made yet.
@@ -65,6 +66,7 @@ impl ClientHost {
             clock,
             address,
             client: new_client(net, &work),
+            contents: Dice(Prf::new(&net.dice.clone().seed(), "contents")),
             life: 0,
             remaining: work.calls,
             work,
@@ -106,12 +108,15 @@ impl ClientHost {
         let deadline = now + net.dice.log_range(self.work.timeout.0, self.work.timeout.1);
         let service = net.hand_over(self.work.service_most);
         let reply_len = u16::try_from(net.dice.range(16, 1000)).unwrap_or(16);
-        let request = Request { tag: 0, service, reply_len };
-        let request = net.oracle.called(net.now, method, self.clock, deadline, request);
         let length = net.dice.pick(&[0, 0, 0, 100, 1000]);
+        // Beside a long message is room for little.
+        let metadata = self.contents.pick(&[0, 0, 1, 40, if length > 100 { 80 } else { 800 }]);
+        let reply_metadata = self.contents.pick(&[0, 0, 1, 40, 800]);
+        let request = Request { tag: 0, service, reply_len, metadata, reply_metadata };
+        let request = net.oracle.called(net.now, method, self.clock, deadline, request);
         let call = NewCall {
             method: method.id(),
-            metadata: Metadata::new(),
+            metadata: request.metadata(),
             body: request.to_body(length),
             deadline,
             no_side_effects: method.has_no_side_effects(),

@@ -121,8 +121,8 @@ fn judge(net: &mut Net, token: CallToken, fate: &Fate) {
     let Some(life) = net.lives.get(&token.epoch).copied() else { return };
     let identity = (life, CallKey { session: token.session, call: token.call });
     match fate {
-        Fate::Executed { status, body, .. } => {
-            net.oracle.told_executed(net.now, identity, Some((*status, body)));
+        Fate::Executed { status, metadata, body } => {
+            net.oracle.told_executed(net.now, identity, Some((*status, metadata, body)));
         }
         Fate::ReplyGone => net.oracle.told_executed(net.now, identity, None),
         Fate::NotExecuted(_) => net.oracle.told_never(net.now, identity),

@@ -12,7 +12,7 @@ use super::clock::{Clock, Truth};
 use super::work::{Method, Request};
 use crate::core::server::CallKey;
 use crate::core::{CallError, Outcome, Reply, Time};
-use crate::wire::Code;
+use crate::wire::{Code, Metadata, MetadataRef};
 
 /// How late a call may end after its deadline, by its client's clock, in microseconds.
 const SLACK_US: u64 = 1_000;
@@ -24,9 +24,11 @@ pub enum Promise {
     OneRunPerIdentity,
     /// One call, over all its issues, ran more than once though it has side effects.
     OneRunPerCall,
+    /// A handler was given other metadata than its caller had sent.
+    RunHasItsMetadata,
     /// Ok for a call that did not run, or not exactly once.
     OkRan,
-    /// Ok with a reply that is not that run's.
+    /// Ok with a reply that is not that run's, or with other metadata.
     OkIsThatReply,
     /// Executed for a call that did not run once to its end, or that ended otherwise.
     ExecutedRan,
@@ -207,6 +209,7 @@ impl Oracle {
         identity: Identity,
         method: Method,
         tag: u64,
+        metadata: MetadataRef<'_>,
     ) -> u64 {
         let number = self.runs.len() as u64;
         self.runs.push(Run { tag, method, finished: false });
@@ -227,6 +230,10 @@ impl Oracle {
         if call.method != method {
             let detail = format!("call {tag} of {:?} ran as {method:?}", call.method);
             self.broken(Promise::OneRunPerCall, at, detail);
+        }
+        if call.request.metadata().borrow() != metadata {
+            let detail = format!("call {tag} runs as {identity:?} with {metadata:?}");
+            self.broken(Promise::RunHasItsMetadata, at, detail);
         }
         if call.runs.len() > 1 && !call.method.has_no_side_effects() {
             let detail = format!("call {tag} has run {} times, now as {identity:?}", number);
@@ -305,11 +312,13 @@ impl Oracle {
         let genuine = call.runs.iter().any(|&run| {
             self.finished_run(run) == Some(call.method)
                 && call.request.reply(call.method, run) == reply.body
+                && call.request.told_metadata(call.method, run) == reply.metadata
         });
         if call.runs.is_empty() {
             self.broken(Promise::OkRan, at, format!("call {tag} is Ok but did not run"));
         } else if !genuine || call.method.ends_as() != Code::Ok {
-            let detail = format!("call {tag} (runs {:?}) got {:02x?}", call.runs, reply.body);
+            let (runs, body, metadata) = (&call.runs, &reply.body, &reply.metadata);
+            let detail = format!("call {tag} (runs {runs:?}) got {body:02x?}, {metadata:?}");
             self.broken(Promise::OkIsThatReply, at, detail);
         }
         if reply.at_least_once && !call.method.has_no_side_effects() {
@@ -321,12 +330,23 @@ impl Oracle {
 
     fn ended_err(&mut self, at: Truth, call: &Call, error: &CallError) -> End {
         let tag = call.request.tag;
+        if error.outcome != Outcome::Executed && !error.metadata.is_empty() {
+            let detail = format!("call {tag} has metadata of no run: {error:?}");
+            self.broken(Promise::ExecutedRan, at, detail);
+        }
         match error.outcome {
             Outcome::Executed => {
                 self.ends.executed += 1;
-                let ran = call.runs.iter().any(|&run| self.finished_run(run) == Some(call.method));
+                let lost = error.code == Code::DataLoss;
+                let ran = call.runs.iter().any(|&run| {
+                    let told = match lost {
+                        true => Metadata::new(),
+                        false => call.request.told_metadata(call.method, run),
+                    };
+                    self.finished_run(run) == Some(call.method) && told == error.metadata
+                });
                 let code = error.code == call.method.ends_as() && error.code != Code::Ok;
-                if !ran || !(code || error.code == Code::DataLoss) {
+                if !ran || !(code || lost) {
                     let detail = format!("call {tag} (runs {:?}): {error:?}", call.runs);
                     self.broken(Promise::ExecutedRan, at, detail);
                 }
@@ -366,7 +386,7 @@ impl Oracle {
         &mut self,
         at: Truth,
         identity: Identity,
-        reply: Option<(Code, &[u8])>,
+        reply: Option<(Code, &Metadata, &[u8])>,
     ) {
         let run = self.ran.get(&identity).copied();
         let Some((number, run)) =
@@ -375,11 +395,17 @@ impl Oracle {
             let detail = format!("an inquirer was told that {identity:?} ran");
             return self.broken(Promise::ExecutedRan, at, detail);
         };
-        let Some((code, body)) = reply else { return };
-        let expected = self.call(run.tag).map(|call| call.request.reply(run.method, number));
-        let body_differs = code == Code::Ok && expected.as_deref() != Some(body);
-        if !run.finished || code != run.method.ends_as() || body_differs {
-            let detail = format!("an inquirer got {code:?} {body:02x?} for {identity:?} ({run:?})");
+        let Some((code, metadata, body)) = reply else { return };
+        let request = self.call(run.tag).map(|call| call.request);
+        let body_differs = code == Code::Ok
+            && request.map(|request| request.reply(run.method, number)).as_deref() != Some(body);
+        let metadata_differs =
+            request.map(|request| request.told_metadata(run.method, number)).as_ref()
+                != Some(metadata);
+        if !run.finished || code != run.method.ends_as() || body_differs || metadata_differs {
+            let detail = format!(
+                "an inquirer got {code:?} {body:02x?} {metadata:?} for {identity:?} ({run:?})"
+            );
             self.broken(Promise::ExecutedRan, at, detail);
         }
     }

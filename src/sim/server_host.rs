@@ -16,7 +16,7 @@ use super::plan::Fortune;
 use super::work::{Method, Request};
 use crate::core::server::{CallKey, Done, End, Route, Server, ServerConfig};
 use crate::core::{Rule, Time};
-use crate::wire::{Code, MetadataRef, Reason, StatusBody};
+use crate::wire::{Code, Metadata, Reason, StatusBody};
 
 /// More lives than any server of a world has.
 const LIVES_MAX: u32 = 1_000_000;
@@ -26,6 +26,7 @@ const LIVES_MAX: u32 = 1_000_000;
 struct Work {
     key: CallKey,
     method: Method,
+    metadata: Metadata,
     request: Request,
     expiry: Time,
     cancelled: bool,
@@ -199,7 +200,8 @@ impl ServerHost {
             let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
             let request = Request::from_body(start.body);
             let tag = request.map_or(u64::MAX, |request| request.tag);
-            let run = net.oracle.started(net.now, (self.life, start.key), method, tag);
+            let (identity, metadata) = ((self.life, start.key), start.metadata);
+            let run = net.oracle.started(net.now, identity, method, tag, metadata);
             net.oracle.finished(run);
             if let Some(request) = request {
                 process.ran += 1;
@@ -244,7 +246,8 @@ impl ServerHost {
             return self.settle(net);
         }
         let identity: Identity = (life, work.key);
-        work.run = net.oracle.started(net.now, identity, work.method, work.request.tag);
+        let (tag, metadata) = (work.request.tag, work.metadata.borrow());
+        work.run = net.oracle.started(net.now, identity, work.method, tag, metadata);
         net.schedule(work.request.service, Event::WorkerEnds { server: self.number, life, job });
     }
 
@@ -278,7 +281,8 @@ impl ServerHost {
             process.idle -= 1;
             self.jobs += 1;
             let (key, expiry) = (job.key, job.expiry);
-            let work = Work { key, method, request, expiry, cancelled: false, run: u64::MAX };
+            let (metadata, run) = (job.metadata, u64::MAX);
+            let work = Work { key, method, metadata, request, expiry, cancelled: false, run };
             process.jobs.insert(self.jobs, work);
             let after = net.hand_over(self.fortune.hand_over_most);
             net.schedule(after, Event::WorkerStarts { server: self.number, life, job: self.jobs });
@@ -386,6 +390,11 @@ fn complete(
     run: u64,
 ) {
     let mut body = Vec::new();
+    // A panic takes what the handler had to say with it.
+    let metadata = match method {
+        Method::Panic => Metadata::new(),
+        _ => request.reply_metadata(run),
+    };
     let status = match method {
         Method::Fail | Method::Panic => {
             let message = "as it was told to".into();
@@ -397,5 +406,5 @@ fn complete(
             Code::Ok
         }
     };
-    server.complete(now, key, End::Done { status, metadata: MetadataRef::EMPTY, body: &body });
+    server.complete(now, key, End::Done { status, metadata: metadata.borrow(), body: &body });
 }

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use crate::core::server::{Execution, MethodSpec};
-use crate::wire::{Code, MethodId};
+use crate::wire::{Code, Metadata, MethodId};
 
 /// Longest reply that the simulated methods declare, in bytes.
 const LONGEST_REPLY: usize = 1000;
 /// What [`Method::Large`] answers instead, in bytes: more than it declares.
 const TOO_LARGE: usize = 1001;
 /// Length of a request without its padding.
-const REQUEST_LEN: usize = 8 + 4 + 2;
+const REQUEST_LEN: usize = 8 + 4 + 2 + 2 + 2;
 /// Length of a reply without its padding.
 const REPLY_LEN: usize = 8 + 8;
 
@@ -98,6 +98,10 @@ pub(super) struct Request {
     pub service: Duration,
     /// Bytes of the reply, at most; at least what a reply needs.
     pub reply_len: u16,
+    /// Bytes of the longest value of the request's metadata; zero for no metadata.
+    pub metadata: u16,
+    /// The same of the reply's.
+    pub reply_metadata: u16,
 }
 
 impl Request {
@@ -107,7 +111,9 @@ impl Request {
         body.extend_from_slice(&self.tag.to_be_bytes());
         let service = u32::try_from(self.service.as_micros()).unwrap_or(u32::MAX);
         body.extend_from_slice(&service.to_be_bytes());
-        body.extend_from_slice(&self.reply_len.to_be_bytes());
+        for length in [self.reply_len, self.metadata, self.reply_metadata] {
+            body.extend_from_slice(&length.to_be_bytes());
+        }
         body.resize(length.max(REQUEST_LEN), 0x5A);
         body
     }
@@ -116,19 +122,45 @@ impl Request {
     pub(super) fn from_body(body: &[u8]) -> Option<Self> {
         let (tag, rest) = body.split_first_chunk()?;
         let (service, rest) = rest.split_first_chunk()?;
-        let (reply_len, _) = rest.split_first_chunk()?;
+        let (reply_len, rest) = rest.split_first_chunk()?;
+        let (metadata, rest) = rest.split_first_chunk()?;
+        let (reply_metadata, _) = rest.split_first_chunk()?;
         Some(Self {
             tag: u64::from_be_bytes(*tag),
             service: Duration::from_micros(u32::from_be_bytes(*service).into()),
             reply_len: u16::from_be_bytes(*reply_len),
+            metadata: u16::from_be_bytes(*metadata),
+            reply_metadata: u16::from_be_bytes(*reply_metadata),
         })
+    }
+
+    /// What goes with the request: no other call of the world has the same.
+    pub(super) fn metadata(self) -> Metadata {
+        pairs(self.metadata, &[("tag-bin", self.tag)])
+    }
+
+    /// What goes with the answer of the run with this number: no other run has the same.
+    pub(super) fn reply_metadata(self, run: u64) -> Metadata {
+        pairs(self.reply_metadata, &[("tag-bin", self.tag), ("run-bin", run)])
+    }
+
+    /// The metadata that its caller must see: none where a handler came to no end of its own, or
+    /// answered more than it may.
+    pub(super) fn told_metadata(self, method: Method, run: u64) -> Metadata {
+        match method {
+            Method::Panic | Method::Large => Metadata::new(),
+            _ => self.reply_metadata(run),
+        }
     }
 
     /// What the run with this number answers.
     pub(super) fn reply(self, method: Method, run: u64) -> Vec<u8> {
         let length = match method {
             Method::Large => TOO_LARGE,
-            _ => usize::from(self.reply_len).clamp(REPLY_LEN, LONGEST_REPLY),
+            _ => {
+                let metadata = self.reply_metadata(run).borrow().option_len();
+                usize::from(self.reply_len).clamp(REPLY_LEN, LONGEST_REPLY - metadata)
+            }
         };
         let mut reply = Vec::with_capacity(length);
         reply.extend_from_slice(&self.tag.to_be_bytes());
@@ -138,6 +170,20 @@ impl Request {
     }
 }
 
+/// Metadata with these numbers, and one value of this length; none for zero.
+fn pairs(length: u16, numbers: &[(&str, u64)]) -> Metadata {
+    let mut metadata = Metadata::new();
+    if length > 0 {
+        let filling = "f".repeat(length.into());
+        let fits = numbers
+            .iter()
+            .try_for_each(|(key, number)| metadata.append(key, number.to_be_bytes()))
+            .and_then(|()| metadata.append("filling", filling));
+        debug_assert!(fits.is_ok(), "{fits:?}");
+    }
+    metadata
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,11 +191,17 @@ mod tests {
     #[test]
     fn request_survives_the_body() {
         let service = Duration::from_millis(1500);
-        let request = Request { tag: 77, service, reply_len: 300 };
+        let request =
+            Request { tag: 77, service, reply_len: 300, metadata: 400, reply_metadata: 800 };
         assert_eq!(Request::from_body(&request.to_body(0)), Some(request));
         assert_eq!(Request::from_body(&request.to_body(900)), Some(request));
         assert_eq!(request.to_body(900).len(), 900);
         assert_eq!(Request::from_body(&request.to_body(0)[..REQUEST_LEN - 1]), None);
-        assert_eq!(request.reply(Method::Count, 3).len(), 300);
+        assert_eq!(request.reply(Method::Count, 3).len(), 152, "what metadata leaves of 1000");
+        let bare = Request { metadata: 0, reply_metadata: 0, ..request };
+        assert_eq!(bare.reply(Method::Count, 3).len(), 300);
+        assert_eq!((bare.metadata(), bare.reply_metadata(3)), (Metadata::new(), Metadata::new()));
+        assert_ne!(request.metadata(), Request { tag: 78, ..request }.metadata());
+        assert_ne!(request.reply_metadata(3), request.reply_metadata(4));
     }
 }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::input::Input;
+use super::metadata_of;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall};
@@ -18,8 +19,8 @@ use crate::core::{Outcome, Rule, Seed, Time};
 use crate::sim::net::SERVER;
 use crate::wire::{
     Birth, CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits,
-    MAX_DATAGRAM, Metadata, MetadataRef, MethodId, PathProof, Reason, SessionId, SlotState,
-    parse_from_client, parse_from_server, seal,
+    MAX_DATAGRAM, Metadata, MethodId, PathProof, Reason, SessionId, SlotState, parse_from_client,
+    parse_from_server, seal,
 };
 
 /// Steps of a script at most, so that no input takes long.
@@ -72,7 +73,7 @@ struct Issue {
     /// At most the server's clock as the first copy left, µs.
     clock_at_first: u64,
     proved: bool,
-    answers: Vec<(Code, Vec<u8>)>,
+    answers: Vec<(Code, Metadata, Vec<u8>)>,
     reply_gone: bool,
 }
 
@@ -173,7 +174,7 @@ impl Probe {
             self.now,
             NewCall {
                 method: MethodId::of("f/M"),
-                metadata: Metadata::new(),
+                metadata: metadata_of(tag.into()),
                 body: vec![tag; 1 + input.below(200)],
                 deadline,
                 no_side_effects,
@@ -240,6 +241,8 @@ impl Probe {
         };
         let clock = base.saturating_add(input.number().saturating_mul(1_000));
         let (hold_us, credit, cell) = (u32::from(input.byte()), 0, 0);
+        let with_metadata = choice % 8 < 2 && choice & 0x40 != 0;
+        let metadata = metadata_of(if with_metadata { input.number() } else { 0 });
         let message = match choice % 8 {
             0 | 1 => FromServer::Reply {
                 session,
@@ -250,7 +253,7 @@ impl Probe {
                 status: if choice & 0x10 == 0 { Code::Ok } else { Code::from_u8(input.byte()) },
                 flags: if choice & 0x20 == 0 { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                 cell,
-                metadata: MetadataRef::EMPTY,
+                metadata: metadata.borrow(),
                 body: input.bytes(300),
             },
             2 => {
@@ -306,9 +309,9 @@ impl Probe {
 
     fn note(&mut self, message: &FromServer<'_>) {
         let (named, heard) = match *message {
-            FromServer::Reply { session, call, clock, status, body, .. } => {
+            FromServer::Reply { session, call, clock, status, metadata, body, .. } => {
                 if let Some(issue) = self.issues.get_mut(&(session, call)) {
-                    issue.answers.push((status, body.to_vec()));
+                    issue.answers.push((status, metadata.to_owned(), body.to_vec()));
                 }
                 (session, Some(clock))
             }
@@ -376,7 +379,11 @@ impl Probe {
         }
         while let Some(event) = self.client.poll_event() {
             if let Event::Ended { handle, result } = event {
-                self.ended(handle, result.map(|reply| reply.body).map_err(|e| (e.outcome, e.code)));
+                let result = match result {
+                    Ok(reply) => Ok((reply.metadata, reply.body)),
+                    Err(error) => Err((error.outcome, error.code, error.metadata)),
+                };
+                self.ended(handle, result);
             }
         }
     }
@@ -389,9 +396,10 @@ impl Probe {
         };
         match message {
             FromClient::Hello { nonce, .. } => self.nonces.push(nonce),
-            FromClient::Request { session, call, expiry, body, .. } => {
+            FromClient::Request { session, call, expiry, metadata, body, .. } => {
                 self.sent.push((session, call, attempt));
                 let tag = body.first().copied().unwrap_or(0);
+                assert_eq!(metadata, metadata_of(tag.into()).borrow(), "call {tag}");
                 self.requested((session, call), tag, expiry, unsent);
             }
             FromClient::Fence { session, call, .. }
@@ -453,24 +461,31 @@ impl Probe {
         issue.sent += u32::from(!unsent);
     }
 
-    fn ended(&mut self, handle: CallHandle, result: Result<Vec<u8>, (Outcome, Code)>) {
+    fn ended(
+        &mut self,
+        handle: CallHandle,
+        result: Result<(Metadata, Vec<u8>), (Outcome, Code, Metadata)>,
+    ) {
         let Some(call) = self.calls.get_mut(&handle) else { panic!("no call {handle:?}") };
         assert!(!call.ended, "{handle:?} ended twice");
         assert!(self.now <= call.deadline + SLACK, "{handle:?} ended late");
         call.ended = true;
         let issues: Vec<&Issue> = call.identities.iter().map(|id| &self.issues[id]).collect();
         let holds = match &result {
-            Ok(body) => {
-                let answer = (Code::Ok, body.clone());
+            Ok((metadata, body)) => {
+                let answer = (Code::Ok, metadata.clone(), body.clone());
                 issues.iter().any(|issue| issue.answers.contains(&answer))
             }
-            Err((Outcome::Executed, code)) => issues.iter().any(|issue| {
-                issue.reply_gone || issue.answers.iter().any(|(status, _)| status == code)
+            Err((Outcome::Executed, code, metadata)) => issues.iter().any(|issue| {
+                let mut answers = issue.answers.iter();
+                issue.reply_gone && metadata.is_empty()
+                    || answers.any(|(status, told, _)| (status, told) == (code, metadata))
             }),
-            Err((Outcome::NotExecuted(_), _)) => {
-                issues.iter().all(|issue| issue.proved || issue.sent == 0)
+            Err((Outcome::NotExecuted(_), _, metadata)) => {
+                let never = |issue: &&Issue| issue.proved || issue.sent == 0;
+                metadata.is_empty() && issues.iter().all(never)
             }
-            Err((Outcome::Unknown, _)) => true,
+            Err((Outcome::Unknown, _, metadata)) => metadata.is_empty(),
         };
         assert!(holds, "{handle:?} ended {result:?} without an answer that says so");
     }

@@ -16,3 +16,20 @@ pub use decoder::decoder;
 pub use server::server;
 #[cfg(test)]
 pub(in crate::sim) use server::server_without;
+
+use crate::wire::Metadata;
+
+/// The metadata with this number: none, a pair, or a pair and a long one.
+fn metadata_of(number: u64) -> Metadata {
+    let mut metadata = Metadata::new();
+    let long = "l".repeat(usize::try_from(number % 400).unwrap_or(0));
+    let fits = match number % 3 {
+        0 => Ok(()),
+        1 => metadata.append("number-bin", number.to_be_bytes()),
+        _ => metadata
+            .append("number-bin", number.to_be_bytes())
+            .and_then(|()| metadata.append("long", long)),
+    };
+    debug_assert!(fits.is_ok(), "{fits:?}");
+    metadata
+}

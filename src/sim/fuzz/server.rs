@@ -3,21 +3,22 @@
 //! What must hold whatever comes: no call runs twice, nor after its expiry, nor once a REFUSED with
 //! PROMISE named it; a REPLY is of a run that ended, and says what it said; nothing goes to an
 //! unproved address but one datagram for one, no longer; the counters add up; the memory is
-//! bounded.
+//! bounded. A handler is given the metadata of a request that came, and its own go with its reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::input::Input;
+use super::metadata_of;
 use crate::core::server::{
     CallKey, End, Event, Execution, Job, MethodSpec, Route, Server, ServerConfig,
 };
 use crate::core::{Rule, Seed, Time};
 use crate::sim::amplification::Amplification;
 use crate::wire::{
-    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, MetadataRef, MethodId, PathProof,
-    Proofs, Reason, SessionId, parse_from_server, seal,
+    Birth, CallId, Code, Datagram, Flags, FromClient, FromServer, Metadata, MethodId, PathProof,
+    Proofs, Reason, SessionId, parse_from_client, parse_from_server, seal,
 };
 
 /// Steps of a script at most, so that no input takes long.
@@ -77,8 +78,10 @@ struct Probe {
     paths: Vec<(SocketAddr, SessionId, PathProof)>,
     history: Vec<(SocketAddr, Vec<u8>)>,
     jobs: Vec<Job>,
+    /// The metadata that came with the requests of a call.
+    asked: BTreeMap<CallKey, Vec<Metadata>>,
     /// What ran, and once it has ended, what it answered.
-    ran: BTreeMap<CallKey, Option<(Code, Vec<u8>)>>,
+    ran: BTreeMap<CallKey, Option<(Code, Metadata, Vec<u8>)>>,
     promised: BTreeSet<CallKey>,
 }
 
@@ -124,6 +127,7 @@ impl Probe {
             paths: Vec::new(),
             history: Vec::new(),
             jobs: Vec::new(),
+            asked: BTreeMap::new(),
             ran: BTreeMap::new(),
             promised: BTreeSet::new(),
         }
@@ -185,6 +189,7 @@ impl Probe {
             few @ 0..=239 => 4 + u64::from(few % 16),
             _ => input.number(),
         });
+        let metadata = metadata_of(if odd & 32 == 0 { call.0 } else { input.number() });
         let message = match kind % 16 {
             0 => FromClient::Hello {
                 session,
@@ -212,7 +217,7 @@ impl Probe {
                     flags: if plain { Flags::WHOLE } else { Flags::from_u8(input.byte()) },
                     cell: u32::from(odd & 16 != 0),
                     proofs,
-                    metadata: MetadataRef::EMPTY,
+                    metadata: metadata.borrow(),
                     unknown_critical: false,
                     options: &[],
                     body: if plain { &BODY } else { input.bytes(600) },
@@ -229,9 +234,15 @@ impl Probe {
         self.watch.received(from, self.server.clock(self.now), &bytes);
         let own = address_at(OWN);
         let route = Route { remote: from, local: Some(own.ip()), socket: 0 };
+        if let Ok(Datagram {
+            message: FromClient::Request { session, call, metadata, .. }, ..
+        }) = parse_from_client(&bytes)
+        {
+            self.asked.entry(CallKey { session, call }).or_default().push(metadata.to_owned());
+        }
         if let Some(start) = self.server.handle_datagram(self.now, &route, &bytes) {
             let (key, expiry, method) = (start.key, start.expiry, start.method);
-            self.start(key, expiry);
+            self.start(key, expiry, &start.metadata.to_owned());
             self.end(key, method, u8::try_from(start.body.len() % 256).unwrap_or(0));
         }
         self.settle();
@@ -239,7 +250,9 @@ impl Probe {
         self.history.push((from, bytes));
     }
 
-    fn start(&mut self, key: CallKey, expiry: Time) {
+    fn start(&mut self, key: CallKey, expiry: Time, metadata: &Metadata) {
+        let asked = self.asked.get(&key).is_some_and(|asked| asked.contains(metadata));
+        assert!(asked, "{key:?} runs with {metadata:?}, which nobody has sent");
         assert!(self.ran.insert(key, None).is_none(), "{key:?} runs twice");
         assert!(!self.promised.contains(&key), "{key:?} runs after a promise");
         assert!(self.now < expiry, "{key:?} starts at {:?}, expired {expiry:?}", self.now);
@@ -255,14 +268,17 @@ impl Probe {
         if choice % 8 == 6 {
             body.resize(longest + 1, 2);
         }
-        let too_long = body.len() > longest && status == Code::Ok;
-        let answer = (if too_long { Code::ResourceExhausted } else { status }, body.clone());
-        self.ran.insert(key, Some(answer));
-        self.server.complete(
-            self.now,
-            key,
-            End::Done { status, metadata: MetadataRef::EMPTY, body: &body },
-        );
+        let metadata = metadata_of(number + u64::from(choice / 8));
+        let option = metadata.borrow().option_len();
+        let too_long = status == Code::Ok && option + body.len() > longest;
+        // An error has room for 256 bytes at least, and its text goes before the metadata.
+        let room = longest.max(256);
+        let crowded = status != Code::Ok && option + body.len() > room && option + 256 > room;
+        let told = if too_long || crowded { Metadata::new() } else { metadata.clone() };
+        let code = if too_long { Code::ResourceExhausted } else { status };
+        self.ran.insert(key, Some((code, told, body.clone())));
+        let end = End::Done { status, metadata: metadata.borrow(), body: &body };
+        self.server.complete(self.now, key, end);
     }
 
     fn claim(&mut self) {
@@ -281,7 +297,7 @@ impl Probe {
         if self.now >= job.expiry {
             self.server.complete(self.now, job.key, End::NotStarted(Reason::Expired));
         } else {
-            self.start(job.key, job.expiry);
+            self.start(job.key, job.expiry, &job.metadata);
             self.end(job.key, job.method, input.byte());
         }
         self.server.recycle(job.body);
@@ -335,12 +351,12 @@ impl Probe {
                 assert!(!self.ran.contains_key(&key), "{key:?} ran and is promised never to");
                 self.promised.insert(key);
             }
-            FromServer::Reply { session, call, status, body, .. } => {
+            FromServer::Reply { session, call, status, metadata, body, .. } => {
                 let key = CallKey { session, call };
-                let Some(Some((code, answer))) = self.ran.get(&key) else {
+                let Some(Some((code, told, answer))) = self.ran.get(&key) else {
                     panic!("a reply of {key:?}, which has not run to its end");
                 };
-                assert_eq!(status, *code, "{key:?}");
+                assert_eq!((status, metadata), (*code, told.borrow()), "{key:?}");
                 assert!(status != Code::Ok || body == answer, "{key:?} has another's reply");
             }
             _ => {}

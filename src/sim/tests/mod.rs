@@ -3,6 +3,7 @@
 mod controls;
 mod corpus;
 mod hostile;
+mod metadata;
 mod properties;
 mod stage;
 mod worlds;

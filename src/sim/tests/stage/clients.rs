@@ -81,7 +81,14 @@ impl Stage {
         again: bool,
     ) -> u64 {
         let deadline = self.now + timeout;
-        let request = Request { tag: 0, service: Duration::ZERO, reply_len: 20 };
+        // One call may be made to look like another, so only replies have metadata.
+        let request = Request {
+            tag: 0,
+            service: Duration::ZERO,
+            reply_len: 20,
+            metadata: 0,
+            reply_metadata: 9,
+        };
         let request = self.oracle.called(self.at(), method, CLOCK, deadline, request);
         self.requests.push((method, request));
         let call = NewCall {

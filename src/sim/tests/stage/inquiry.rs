@@ -55,8 +55,8 @@ impl Stage {
         };
         let identity = (self.life, CallKey { session: token.session, call: token.call });
         match &fate {
-            Fate::Executed { status, body, .. } => {
-                self.oracle.told_executed(self.at(), identity, Some((*status, body)));
+            Fate::Executed { status, metadata, body } => {
+                self.oracle.told_executed(self.at(), identity, Some((*status, metadata, body)));
             }
             Fate::ReplyGone => self.oracle.told_executed(self.at(), identity, None),
             Fate::NotExecuted(_) => self.oracle.told_never(self.at(), identity),

@@ -101,7 +101,7 @@ impl Stage {
             .iter()
             .find(|((_, session, call), _)| *session == key.session && *call == key.call);
         let tag = name.map_or(u64::MAX, |(_, tag)| *tag);
-        self.oracle.started(self.at(), (self.life, key), method, tag)
+        self.oracle.started(self.at(), (self.life, key), method, tag, MetadataRef::EMPTY)
     }
 
     /// A handler ends.
@@ -110,6 +110,7 @@ impl Stage {
         let now = self.now;
         let tag = self.oracle.tag_of(run);
         let request = tag.and_then(|tag| self.requests.get(tag as usize)).map(|(_, r)| *r);
+        let metadata = request.map(|r| r.told_metadata(method, run)).unwrap_or_default();
         let mut body = Vec::new();
         let status = if method.ends_as() == Code::Ok || method == Method::Large {
             body = request.map(|request| request.reply(method, run)).unwrap_or_default();
@@ -121,7 +122,7 @@ impl Stage {
         self.server().complete(
             now,
             key,
-            End::Done { status, metadata: MetadataRef::EMPTY, body: &body },
+            End::Done { status, metadata: metadata.borrow(), body: &body },
         );
         self.settle_server();
     }
