@@ -12,7 +12,7 @@ import struct
 import threading
 import unittest
 import zlib
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import udp_rpc
 
@@ -26,8 +26,16 @@ def blocks(tag: str) -> Iterator[Tuple[Dict[str, str], Dict[str, str], bytes]]:
     for head, text in re.findall(rf"```{tag} ([^\n]*)\n(.*?)```", PROTOCOL.read_text(), re.S):
         fields, _, digits = text.rpartition("---\n")
         named = dict(line.split(" = ", 1) for line in fields.splitlines())
+        # Keys repeat: all pairs under one name.
+        named["metadata"] = "\n".join(re.findall(r"(?m)^metadata\.(.*)$", fields))
         data = bytes.fromhex(re.sub(r"#[^\n]*", "", digits))
         yield dict(pair.split("=") for pair in head.split()), named, data
+
+
+def metadata(named: Dict[str, str]) -> List[udp_rpc.Pair]:
+    """The metadata that a vector names."""
+    pairs = (line.split(" = ", 1) for line in named["metadata"].splitlines())
+    return [(k, bytes.fromhex(v) if k.endswith("-bin") else v) for k, v in pairs]
 
 
 class Vectors(unittest.TestCase):
@@ -40,6 +48,7 @@ class Vectors(unittest.TestCase):
                 self.assertEqual(got.session, int(named["session"], 16))
                 self.assertEqual(got.attempt, int(named["attempt"]))
                 self.assertEqual(got.clock, int(named["clock"]))
+                self.assertEqual(got.metadata, metadata(named), attributes)
 
     def test_requests_are_written_byte_for_byte(self) -> None:
         for attributes, named, data in blocks("vector"):
@@ -51,6 +60,7 @@ class Vectors(unittest.TestCase):
                     for seconds, mac in [named.get(key, "0 0").split()]
                     if key in named
                 )
+                options += udp_rpc.write_metadata(metadata(named))
                 body = bytes.fromhex(named.get("body", ""))
                 made = udp_rpc.emit(udp_rpc.REQUEST, number["session"], number["call"],
                                     int(named["attempt"]), int(named["expiry"]), number["method"],
@@ -64,6 +74,15 @@ class Vectors(unittest.TestCase):
                 with self.assertRaises((ValueError, struct.error), msg=attributes):
                     udp_rpc.Session(got, 0)
 
+    def test_metadata_that_no_option_can_say_is_refused(self) -> None:
+        for pair in [("", "x"), ("A", "x"), ("a b", "x"), ("k" * 256, "x"), ("a", "\n"), ("a", "ä")]:
+            with self.assertRaises(ValueError, msg=pair):
+                udp_rpc.write_metadata([pair])
+        longest = udp_rpc.METADATA_MAX - 4
+        self.assertEqual(len(udp_rpc.write_metadata([("a", "x" * longest)])), 988)
+        with self.assertRaises(OverflowError):
+            udp_rpc.write_metadata([("a", "x" * (longest + 1))])
+
     def test_method_ids(self) -> None:
         row = r"\| `([^`]+)` \| `0x([0-9a-f]{16})` \|"
         for name, number in re.findall(row, PROTOCOL.read_text()):
@@ -71,20 +90,21 @@ class Vectors(unittest.TestCase):
 
 
 def answer(kind: int, asked: bytes, clock: int, word: int = 0, cell: int = 0, code: int = 0,
-           flags: int = 0, body: bytes = b"") -> bytes:  # fmt: skip
+           flags: int = 0, body: bytes = b"", options: bytes = b"") -> bytes:  # fmt: skip
     """What a server says to this datagram."""
     session, call = struct.unpack_from(">QQ", asked, 8)
     if kind == udp_rpc.HELLO_ACK:
         session, word = SESSION, struct.unpack_from(">Q", asked, 32)[0]
-    fields = (session, call, clock, word, cell, asked[44], code, flags, 0)
-    data = udp_rpc.HEADER.pack(0x5552, 1, kind, 0, *fields) + body
+    fields = (session, call, clock, word, cell, asked[44], code, flags, len(options) // 4)
+    data = udp_rpc.HEADER.pack(0x5552, 1, kind, 0, *fields) + options + body
     return data[:4] + struct.pack(">I", zlib.crc32(data)) + data[8:]
 
 
 class Calls(unittest.TestCase):
     """Calls to a server that follows a script: for the nth REQUEST its answers, if any."""
 
-    def run_call(self, script: Callable[[bytes, int], List[bytes]], timeout: float = 5.0) -> bytes:
+    def run_call(self, script: Callable[[bytes, int], List[bytes]], timeout: float = 5.0,
+                 metadata: Sequence[udp_rpc.Pair] = (), body: bytes = b"?") -> udp_rpc.Reply:  # fmt: skip
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         server.bind(("127.0.0.1", 0))
         self.requests: List[bytes] = []
@@ -112,7 +132,7 @@ class Calls(unittest.TestCase):
         thread.start()
         try:
             with udp_rpc.Client(f"127.0.0.1:{server.getsockname()[1]}") as client:
-                return client.call("a/B", b"?", timeout)
+                return client.call("a/B", body, timeout, metadata)
         finally:
             server.sendto(b"", server.getsockname())
             thread.join()
@@ -135,6 +155,45 @@ class Calls(unittest.TestCase):
         self.assertEqual(reply, b"!")
         self.assertTrue(self.closed)
         self.assertEqual(len(self.requests[0]), 48 + 32 + 1, "with both proofs")
+
+    def test_metadata_goes_with_every_copy_and_comes_with_the_reply(self) -> None:
+        sent = [("tenant", "north"), ("digest-bin", bytes([0, 255]))]
+        told = [("cost", "7"), ("cost", "8")]
+        option = bytes([0x04]) + udp_rpc.write_metadata(told)[1:]
+
+        def script(data: bytes, nth: int) -> List[bytes]:
+            if nth == 3:
+                return [answer(udp_rpc.REPLY, data, 1, flags=7, body=b"!", options=option)]
+            # Only the first is from inside the session: the third copy has no proofs.
+            return [answer(udp_rpc.PROGRESS, data, 1)] if nth == 2 else []
+
+        reply = self.run_call(script, metadata=sent)
+        self.assertEqual((reply, reply.metadata), (b"!", told))
+        for data in self.requests:
+            self.assertEqual(data[-1 - len(udp_rpc.write_metadata(sent)) : -1],
+                             udp_rpc.write_metadata(sent))  # fmt: skip
+        self.assertEqual(len(self.requests[0]) - len(self.requests[2]), 32)
+
+    def test_error_that_ran_comes_with_its_metadata(self) -> None:
+        option = bytes([0x04]) + udp_rpc.write_metadata([("retry", "no")])[1:]
+        with self.assertRaises(udp_rpc.Executed) as raised:
+            self.run_call(lambda data, _: [answer(udp_rpc.REPLY, data, 1, code=3, flags=7,
+                                                  body=b"\0\1x", options=option)])  # fmt: skip
+        self.assertEqual(raised.exception.metadata, [("retry", "no")])
+
+    def test_unknown_elective_option_of_a_reply_is_skipped(self) -> None:
+        unknown = bytes([0x7F, 2, 1, 2, 3, 4, 5, 6])
+        reply = self.run_call(lambda data, _: [
+            answer(udp_rpc.REPLY, data, 1, flags=7, body=b"!", options=unknown)])  # fmt: skip
+        self.assertEqual((reply, reply.metadata), (b"!", []))
+
+    def test_too_much_metadata_is_never_sent(self) -> None:
+        two = [("a", "x" * 500), ("b", "x" * 400)]
+        for pairs, length in [([("a", "x" * 983)], 0), (two + two, 0), (two, 1153 - 912)]:
+            with self.assertRaises(udp_rpc.NotExecuted) as raised:
+                self.run_call(lambda *_: [], metadata=pairs, body=bytes(length))
+            self.assertEqual(raised.exception.code, "RESOURCE_EXHAUSTED")
+            self.assertEqual(self.requests, [])
 
     def test_lost_copies_are_sent_again_with_the_same_identity_and_proofs(self) -> None:
         def script(data: bytes, nth: int) -> List[bytes]:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A small udp-rpc client in the standard library: PROTOCOL.md version 1, as its section 20 has it.
 
-It blocks, makes one call at a time, and takes and gives bytes. `Client.call` returns the reply of
-a call that ran exactly once, or raises one of three errors: `Executed` (it ran, and answered an
-error), `NotExecuted` (it has not run and never will: proved) or `Unknown` (it ran at most once).
+It blocks, makes one call at a time, and takes and gives bytes, with metadata where there is any.
+`Client.call` returns the reply of a call that ran exactly once, or raises one of three errors:
+`Executed` (it ran, and answered an error), `NotExecuted` (it has not run and never will: proved) or
+`Unknown` (it ran at most once).
 The numbers in the comments are the requirements of PROTOCOL.md.
 
     python3 udp_rpc.py 127.0.0.1:5860 add 3 4                      prints 7
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import secrets
 import socket
 import struct
@@ -24,7 +26,7 @@ import sys
 import time
 import zlib
 from collections import namedtuple
-from typing import Callable, Dict, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 # 3.1: magic, version, kind, CRC, session, call, clock, word, cell, attempt, code, flags, options
 HEADER = struct.Struct(">HBBIQQQQIBBBB")
@@ -33,6 +35,7 @@ MAGIC, VERSION, HELLO_LEN = 0x5552, 1, 128
 HELLO, REQUEST, CLOSE = 0x01, 0x02, 0x07
 HELLO_ACK, REPLY, PROGRESS, REFUSED, CHALLENGE = 0x81, 0x82, 0x83, 0x84, 0x85
 WHOLE, PROMISE, ACK_WANTED = 0x07, 0x10, 0x20
+REQUEST_METADATA, REPLY_METADATA, METADATA_MAX = 0x84, 0x04, 986  # 3.6, R-4.13
 # 4.3: for each kind the fields that must be zero, the flags that may be set, and has it a body?
 SHAPES: Dict[int, Tuple[Tuple[str, ...], int, bool]] = {
     HELLO_ACK: (("cell", "code"), 0, True),
@@ -56,15 +59,26 @@ REASONS = {  # 5.3: number, name, and the status that the caller sees
     29: ("unauthenticated", 16),
 }  # fmt: skip
 SECOND = 1_000_000  # all times are in µs
-Datagram = namedtuple("Datagram", "kind session call clock word cell attempt code flags body")
+Datagram = namedtuple(
+    "Datagram", "kind session call clock word cell attempt code flags body metadata"
+)
+# Key and value: bytes under a key that ends in -bin, else text.
+Pair = Tuple[str, Union[str, bytes]]
+
+
+class Reply(bytes):
+    """The bytes of a reply, and what came with them."""
+
+    metadata: List[Pair] = []
 
 
 class CallError(Exception):
     """A call that did not end well. Its class says whether it ran."""
 
-    def __init__(self, status: int, message: str, details: bytes = b"") -> None:
+    def __init__(self, status: int, message: str, details: bytes = b"",
+                 metadata: Sequence[Pair] = ()) -> None:  # fmt: skip
         self.code = STATUS[status if status < len(STATUS) else 2]  # R-5.2
-        self.message, self.details = message, details
+        self.message, self.details, self.metadata = message, details, list(metadata)
         super().__init__(f"{self.code}: {message}")
 
 
@@ -94,6 +108,46 @@ def method_id(full_name: str) -> int:
     return value
 
 
+def write_metadata(pairs: Sequence[Pair]) -> bytes:
+    """The option METADATA of a REQUEST; empty for no pairs. Raises ValueError for what no option
+    can say (R-4.12), OverflowError for too much (R-4.13)."""
+    data = b""
+    for key, value in pairs:
+        raw = value.encode() if isinstance(value, str) else bytes(value)
+        check_pair(key, raw)
+        if len(data) + 3 + len(key) + len(raw) > METADATA_MAX:
+            raise OverflowError("more metadata than a datagram carries")
+        data += struct.pack(">B", len(key)) + key.encode() + struct.pack(">H", len(raw)) + raw
+    units = (2 + len(data) + 3) // 4
+    return bytes([REQUEST_METADATA, units]) + data.ljust(4 * units - 2, b"\0") if data else b""
+
+
+def read_metadata(data: bytes) -> List[Pair]:
+    """The pairs in the data of an option; ValueError if they are malformed (R-4.14)."""
+    pairs: List[Pair] = []
+    at = 0
+    while at < len(data) and data[at]:
+        key, at = data[at + 1 : at + 1 + data[at]], at + 1 + data[at]
+        length = int.from_bytes(data[at : at + 2], "big")
+        value, at = data[at + 2 : at + 2 + length], at + 2 + length
+        if at > len(data):
+            raise ValueError("a pair that runs past the end")
+        name = key.decode("ascii")
+        check_pair(name, value)
+        pairs.append((name, value if name.endswith("-bin") else value.decode("ascii")))
+    if at > METADATA_MAX or len(data) - at > 3 or any(data[at:]):
+        raise ValueError("what is behind the pairs is not three zeros at most")
+    return pairs
+
+
+def check_pair(key: str, value: bytes) -> None:
+    """Raises ValueError for a key or a value that there cannot be (R-4.12)."""
+    if not re.fullmatch("[a-z0-9_.-]{1,255}", key):
+        raise ValueError(f"{key!r} is no metadata key")
+    if not key.endswith("-bin") and not all(0x20 <= byte <= 0x7E for byte in value):
+        raise ValueError(f"the value of {key!r} is not printable ASCII")
+
+
 def emit(kind: int, session: int, call: int, attempt: int, clock: int = 0, word: int = 0,
          flags: int = 0, options: bytes = b"", body: bytes = b"") -> bytes:  # fmt: skip
     """A datagram of a client, with its CRC (R-3.2)."""
@@ -113,10 +167,19 @@ def parse(data: bytes) -> Optional[Datagram]:
         return None
     options, body = data[48 : 48 + 4 * units], data[48 + 4 * units :]
     padding = 0
-    while options:  # a client of version 1 needs none: skipped, if they may be (R-3.9, R-3.10)
+    metadata: Optional[List[Pair]] = None
+    while options:  # those that are not known are skipped, if they may be (R-3.9, R-3.10)
         kind_of, length = options[0], 4 * options[1]
         if kind_of & 0x80 or not 0 < length <= len(options):
             return None
+        if kind_of == REPLY_METADATA and kind == REPLY:
+            try:
+                told = read_metadata(options[2:length])
+            except ValueError:
+                return None
+            if metadata is not None:  # twice
+                return None
+            metadata = told
         if kind_of == 0:  # PAD
             padding = options[2]
             if padding > 3 or any(options[3:length]):
@@ -126,7 +189,7 @@ def parse(data: bytes) -> Optional[Datagram]:
     if len(rest) != padding or any(rest):
         return None
     zero, flags, has_body = SHAPES[kind]
-    datagram = Datagram(kind, *fields, body)
+    datagram = Datagram(kind, *fields, body, metadata or [])
     if any(getattr(datagram, field) for field in zero) or datagram.flags & ~flags:
         return None
     if (kind == REPLY and datagram.flags & WHOLE != WHOLE) or (body and not has_body):
@@ -144,6 +207,7 @@ class Session:
         if version != VERSION or self.window < 2 or lease <= 60_000 or longest < HELLO_LEN:
             raise ValueError("limits out of range")
         self.id, self.longest_deadline, self.lease = ack.session, deadline * 1000, lease * 1000
+        self.room = min(longest, 1232) - HEADER.size - 32  # beside both proofs (R-4.13)
         self.birth = struct.pack(">BBHIQ", 0x81, 4, 0, self.minted, birth)
         self.path = struct.pack(">BBHIQ", 0x82, 4, 0, issued, path)
         self.clock, self.heard = ack.clock, received
@@ -185,30 +249,36 @@ class Client:
             self._send(emit(CLOSE, session.id, 0, 1, options=session.birth + session.path))
         self._socket.close()
 
-    def call(self, method: str, body: bytes = b"", timeout: float = 10.0) -> bytes:
+    def call(self, method: str, body: bytes = b"", timeout: float = 10.0,
+             metadata: Sequence[Pair] = ()) -> Reply:  # fmt: skip
         """Calls "package.Service/Method": the reply of the one run of this call.
 
-        Raises `Executed`, `NotExecuted` or `Unknown`.
+        Raises `Executed`, `NotExecuted` or `Unknown`; ValueError for metadata that there cannot be.
         """
+        try:
+            option = write_metadata(metadata)
+        except OverflowError as error:
+            raise NotExecuted(8, f"never sent: {error}") from None
         deadline = now() + int(timeout * SECOND)
         if self._process != os.getpid():  # a session never outlives a fork (R-8.8)
             self._process, self._session = os.getpid(), None
         session = self._session
         if session is None or now() - session.answered >= session.lease * 3 // 4:
             session = self._session = self._handshake(deadline)
-        if len(body) > session.longest_request:
+        if len(body) > session.longest_request or len(option) + len(body) > session.room:
             raise NotExecuted(8, "never sent: longer than the server takes")
         if timeout * SECOND > session.longest_deadline:
             raise NotExecuted(3, "never sent: a deadline farther than the server allows")
         session.last_call += session.window  # W, 2W, 3W, … (R-9.1, R-9.3)
         try:
-            return self._exchange(session, session.last_call, method_id(method), body, deadline)
+            call, number = session.last_call, method_id(method)
+            return self._exchange(session, call, number, option, body, deadline)
         except Unknown:
             self._session = None  # left, and not closed
             raise
 
-    def _exchange(self, session: Session, call: int, method: int, body: bytes,
-                  deadline: int) -> bytes:  # fmt: skip
+    def _exchange(self, session: Session, call: int, method: int, option: bytes, body: bytes,
+                  deadline: int) -> Reply:  # fmt: skip
         """Sends a call until it ends (11.3)."""
         start = now()
         first, expiry = session.bound(start), session.bound(deadline)
@@ -216,8 +286,8 @@ class Client:
         said = (4, "no answer before the deadline")
 
         def copy(attempt: int) -> bytes:
-            proofs = session.birth + session.path
-            return emit(REQUEST, session.id, call, attempt, expiry, method, WHOLE, proofs, body)
+            options = session.birth + session.path + option
+            return emit(REQUEST, session.id, call, attempt, expiry, method, WHOLE, options, body)
 
         for answer, received in self._answers(copy, deadline):
             if (answer.session, answer.call) != (session.id, call):
@@ -234,10 +304,12 @@ class Client:
                 session.birth = session.path = b""  # from inside: no more proofs (R-7.8)
             if answer.kind == REPLY:
                 if answer.code == 0:
-                    return answer.body
+                    reply = Reply(answer.body)
+                    reply.metadata = answer.metadata
+                    return reply
                 end = 2 + int.from_bytes(answer.body[:2], "big")  # 4.5
                 message = answer.body[2:end].decode(errors="replace")
-                raise Executed(answer.code, message, answer.body[end:])
+                raise Executed(answer.code, message, answer.body[end:], answer.metadata)
             if answer.kind == REFUSED:
                 said = self._refused(session, answer, first) or said
             elif answer.kind == PROGRESS and answer.code in (2, 3) and not self._known:
@@ -389,6 +461,16 @@ METHODS = {  # command: method, least and most arguments
 }
 
 
+def pair_of(text: str) -> Pair:
+    """KEY=VALUE as a pair; ValueError if it is none."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    pair = (key, bytes.fromhex(value) if key.endswith("-bin") else value)
+    write_metadata([pair])
+    return pair
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Calls a udp-rpc server.")
     parser.add_argument("server", metavar="HOST:PORT")
@@ -396,16 +478,23 @@ def main() -> int:
     parser.add_argument("arguments", metavar="NUMBER", type=int, nargs="*")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--repeat", type=int, default=1, metavar="TIMES")
+    parser.add_argument("--metadata", metavar="KEY=VALUE", action="append", default=[],
+                        help="goes with the call; hexadecimal under a key that ends in -bin")  # fmt: skip
     parser.add_argument("--loss", type=float, default=0.0, help="lose this share, each way")
     parser.add_argument("--seed", type=int, help="which datagrams --loss loses")
     options = parser.parse_intermixed_args()
     method, least, most = METHODS[options.command]
     if not least <= len(options.arguments) <= most:
         parser.error(f"{options.command} takes {least} to {most} numbers")
+    try:
+        metadata = [pair_of(text) for text in options.metadata]
+    except (ValueError, OverflowError) as error:
+        parser.error(str(error))
+    request = encode(*options.arguments)
     with Client(options.server, options.loss, options.seed) as client:
         for _ in range(options.repeat):
             try:
-                reply = client.call(method, encode(*options.arguments), options.timeout)
+                reply = client.call(method, request, options.timeout, metadata)
             except CallError as error:
                 outcome = type(error).__name__
                 print(f"{error} ({outcome}, attempts {client.attempts})", file=sys.stderr)
