@@ -14,9 +14,9 @@ use udp_rpc::core::client::ClientConfig;
 use udp_rpc::core::server::ServerConfig;
 use udp_rpc::wire::{
     Birth, CallId, Code, DEFAULT_PORT, Datagram, Epoch, Flags, FromClient, FromServer, HEADER_LEN,
-    HELLO_LEN, HelloAck, Kind, Limits, MAX_BODY, MAX_DATAGRAM, MAX_REQUEST_BODY, Metadata,
-    MetadataRef, MethodId, OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason, SessionId,
-    SlotState, StatusBody, pad, parse_from_client, parse_from_server, seal,
+    HELLO_LEN, HelloAck, Kind, Limits, MAX_BODY, MAX_DATAGRAM, MAX_REQUEST_BODY, METADATA_MAX,
+    Metadata, MetadataRef, MethodId, OPTIONS_LEN_MAX, ParseError, PathProof, Proofs, Reason,
+    SessionId, SlotState, StatusBody, pad, parse_from_client, parse_from_server, seal,
 };
 
 fn proofs(block: &Block) -> Proofs {
@@ -385,6 +385,7 @@ fn table_of_sizes_is_the_code_s() {
     assert_eq!(value("longest reply body"), MAX_BODY);
     assert_eq!(value("least HELLO"), HELLO_LEN);
     assert_eq!(value("longest options"), OPTIONS_LEN_MAX);
+    assert_eq!(value("longest metadata"), METADATA_MAX);
     assert_eq!(value("default port"), usize::from(DEFAULT_PORT));
 }
 

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use common::calls::{Statistics, count};
 use common::{Daemon, skipped};
 use udp_rpc::client::BlockingClient;
+use udp_rpc::server::Server;
+use udp_rpc::service::{Context, Hook, Method, Refusal, Registry, Status};
 
 /// Its exit codes.
 const EXECUTED: i32 = 1;
@@ -137,6 +139,95 @@ fn python_client_says_by_its_exit_code_whether_the_call_ran() {
     daemon.kill();
     let said = expect(server, &["add", "3", "4"], NOT_EXECUTED, "");
     assert!(said.contains("NotExecuted"), "{said}");
+}
+
+/// Lets in who says the word.
+struct Doorkeeper;
+
+impl Hook for Doorkeeper {
+    fn start(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        match context.metadata.get_text("word") {
+            Some("sesame") => Ok(()),
+            Some(_) => Err(Refusal::PermissionDenied),
+            None => Err(Refusal::Unauthenticated),
+        }
+    }
+}
+
+/// What the client says of three calls: one that is answered, one that fails, two that are
+/// turned away.
+const WITH_METADATA: &str = r#"
+import sys
+sys.path.insert(0, sys.argv[1])
+from udp_rpc import Client, Executed, NotExecuted
+with Client(sys.argv[2]) as client:
+    word = ("word", "sesame")
+    pairs = [word, ("a", "1"), ("a", "2"), ("b-bin", bytes([0, 255]))]
+    reply = client.call("Test/Echo", b"body", metadata=pairs)
+    print(reply.decode(), reply.metadata)
+    try:
+        client.call("Test/Fail", metadata=[word, ("why", "because")])
+    except Executed as error:
+        print(error.code, error.metadata)
+    for pairs in [("word", "please")], []:
+        try:
+            client.call("Test/Echo", metadata=pairs)
+        except NotExecuted as error:
+            print(error.code)
+"#;
+
+#[test]
+fn python_client_sends_and_reads_metadata_and_is_turned_away_for_want_of_it() {
+    if !is_possible("python_client_sends_and_reads_metadata…") {
+        return;
+    }
+    fn echo(context: &Context<'_>) {
+        for (key, value) in context.metadata.iter().filter(|(key, _)| *key != "word") {
+            context.reply_metadata.append(key, value).unwrap();
+        }
+    }
+    let mut registry = Registry::new();
+    registry
+        .add(Method::inline("Test/Echo", |context, request, reply| {
+            echo(context);
+            reply.extend(request);
+            Ok(())
+        }))
+        .unwrap()
+        .add(Method::pooled("Test/Fail", |context, _, _| {
+            echo(context);
+            Err(Status::aborted("no"))
+        }))
+        .unwrap();
+    let server = Server::builder(registry).hook(Doorkeeper).listen("127.0.0.1:0");
+    let server = server.bind().unwrap().spawn().unwrap();
+    let output = python()
+        .args(["-c", WITH_METADATA])
+        .arg(examples())
+        .arg(server.local_addr().to_string())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let expected = "body [('a', '1'), ('a', '2'), ('b-bin', b'\\x00\\xff')]\n\
+                    ABORTED [('why', 'because')]\n\
+                    PERMISSION_DENIED\n\
+                    UNAUTHENTICATED\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{errors}");
+}
+
+#[test]
+fn python_client_takes_metadata_on_its_command_line() {
+    if !is_possible("python_client_takes_metadata…") {
+        return;
+    }
+    let daemon = Daemon::start();
+    let server = &daemon.address().to_string();
+    // The daemon has no use for them, and the call runs with them.
+    let pairs = ["--metadata", "tenant=north", "--metadata", "digest-bin=00ff"];
+    expect(server, &[&pairs[..], &["add", "3", "4"]].concat(), 0, "7\n");
+    for odd in ["tenant", "Tenant=north", "tenant=a\tb", "digest-bin=xy"] {
+        expect(server, &["--metadata", odd, "add", "3", "4"], USAGE, "");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Metadata: what goes with a call beside its message, as pairs of key and value.
 //!
-//! On the wire they are one option (`PROTOCOL.md` section 2.4). Keys are gRPC's: lower-case
+//! On the wire they are one option (`PROTOCOL.md` section 4.7). Keys are gRPC's: lower-case
 //! letters, digits, `_`, `-` and `.`; one that ends in `-bin` has any bytes for a value, every
 //! other printable ASCII. Keys may repeat, and the order is kept.
 //!
