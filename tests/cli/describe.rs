@@ -102,7 +102,8 @@ enum shop.v1.Colour {
   GREEN = 2;
 }
 
-udp-rpc describe --template shop.v1.Orders/Place  writes a request to fill in
+udp-rpc describe --template shop.v1.Orders/Place > request.json
+udp-rpc call shop.v1.Orders/Place -d @request.json
 "#;
 
 #[test]

@@ -12,9 +12,9 @@ use prost_types::{
     ServiceDescriptorProto,
 };
 use udp_rpc::server::Running;
-use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest};
+use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest, ListReply, MethodSummary};
 
-use crate::reflected::{SHOP, compile, part, reflecting};
+use crate::reflected::{SHOP, compile, listing, part, reflecting};
 use crate::run::{Run, at};
 
 /// How every lie about the types is called.
@@ -375,4 +375,45 @@ fn an_answer_nested_without_end_is_no_answer() {
     let deeper = format!("{}{}", "{\"a\":".repeat(100_000), "{}".to_owned() + &"}".repeat(100_000));
     let call = ["call", "place", "-d", "@-"];
     crate::run::at_with_input(server.local_addr(), &call, &deeper).fails(2, &["nested deeper"]);
+}
+
+/// A page that says where to go on.
+fn page(name: &str, next_page_token: &str) -> ListReply {
+    let method = MethodSummary { name: name.into(), served: true, ..Default::default() };
+    ListReply { methods: vec![method], next_page_token: next_page_token.into() }
+}
+
+#[test]
+fn a_list_that_does_not_go_on_is_refused() {
+    let stays = listing(|_| Ok(page("a.B/C", "a.B/C")));
+    let turns =
+        listing(|request| Ok(page("a.B/C", if request.page_token() == "a" { "b" } else { "a" })));
+    let empty = listing(|request| {
+        let next_page_token = format!("{}x", request.page_token());
+        Ok(ListReply { methods: Vec::new(), next_page_token })
+    });
+    for server in [stays, turns, empty] {
+        let run = at(server.local_addr(), &["list"]);
+        assert!(run.code == 1 && run.stderr.contains("the list does not go on"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_list_that_never_ends_is_cut() {
+    let asked = AtomicUsize::new(0);
+    let endless = listing(move |_| {
+        let page_number = asked.fetch_add(1, Ordering::SeqCst);
+        let method = |i| MethodSummary { name: format!("a/{i}"), ..Default::default() };
+        let methods = (0..120).map(method).collect();
+        Ok(ListReply { methods, next_page_token: format!("{page_number:09}") })
+    });
+    let run = at(endless.local_addr(), &["list"]);
+    assert!(run.code == 1 && run.stderr.contains("more than 100000 procedures"), "{}", run.stderr);
+}
+
+#[test]
+fn names_in_a_list_do_not_play_with_the_terminal() {
+    let server = listing(|_| Ok(page("a\x1b[2J.B/\x07C", "")));
+    let run = at(server.local_addr(), &["list"]);
+    assert!(run.code == 0 && !run.stdout.contains(['\x1b', '\x07']), "{run:?}");
 }

@@ -1,8 +1,10 @@
 //! Servers in this process whose services, or whose reflection, a test makes up.
 
 use udp_rpc::server::{Running, Server};
-use udp_rpc::service::generated::v1::reflection::DESCRIBE;
-use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest, MethodSummary};
+use udp_rpc::service::generated::v1::reflection::{DESCRIBE, LIST};
+use udp_rpc::service::generated::v1::{
+    DescribeReply, DescribeRequest, ListReply, ListRequest, MethodSummary,
+};
 use udp_rpc::service::{Method, Registry, Status, builtin};
 
 /// A file with everything that a description can show.
@@ -124,6 +126,15 @@ pub(crate) fn reflecting(
     let mut registry = Registry::new();
     registry.add(DESCRIBE.inline(move |_, request| describe(request))).unwrap();
     add_shop(&mut registry);
+    serve(registry)
+}
+
+/// A server whose List is the test's own.
+pub(crate) fn listing(
+    list: impl Fn(ListRequest) -> Result<ListReply, Status> + Send + Sync + 'static,
+) -> Running {
+    let mut registry = Registry::new();
+    registry.add(LIST.inline(move |_, request| list(request))).unwrap();
     serve(registry)
 }
 

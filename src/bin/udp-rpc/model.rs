@@ -16,6 +16,7 @@ use udp_rpc::service::generated::v1::MethodSummary;
 use crate::comments::Comments;
 use crate::input;
 use crate::scalar;
+use crate::template;
 
 /// A description.
 #[derive(Debug, Default)]
@@ -146,7 +147,7 @@ impl Description {
             types.open.push_back(Kind::Enum(pool.get_enum_by_name(&name)?));
             "enum"
         };
-        types.all = true;
+        types.named = true;
         Some(Description { kind, name, ..types.gather() })
     }
 }
@@ -154,15 +155,15 @@ impl Description {
 /// The types that a description needs, as they are found.
 struct Types {
     comments: Option<Comments>,
-    /// Also protobuf's own, as far as the next type goes.
-    all: bool,
+    /// The next type was asked for by its name.
+    named: bool,
     /// Those that are still to be told.
     open: VecDeque<Kind>,
 }
 
 impl Types {
     fn new(pool: Option<&DescriptorPool>) -> Types {
-        Types { comments: pool.map(Comments::of), all: false, open: VecDeque::new() }
+        Types { comments: pool.map(Comments::of), named: false, open: VecDeque::new() }
     }
 
     fn comment(&self, file: &prost_reflect::FileDescriptor, path: &[i32]) -> String {
@@ -210,8 +211,8 @@ impl Types {
 
     /// What everybody knows needs no telling, unless it is what was asked for.
     fn skips(&mut self, message: &MessageDescriptor) -> bool {
-        let asked_for = std::mem::take(&mut self.all);
-        message.package_name() == "google.protobuf" && !asked_for
+        let asked_for = std::mem::take(&mut self.named);
+        template::is_well_known(message.full_name()) && !asked_for
     }
 
     fn message(&mut self, message: &MessageDescriptor) -> Message {

@@ -149,7 +149,10 @@ impl Page {
             let _ = write!(example, " {}={kind}", field.name);
         }
         if example.len() > WIDTH {
-            example = format!("udp-rpc describe --template {name}  writes a request to fill in");
+            example = format!(
+                "udp-rpc describe --template {name} > request.json\n\
+                 udp-rpc call {name} -d @request.json"
+            );
         }
         let _ = writeln!(self.text, "\n{example}");
     }

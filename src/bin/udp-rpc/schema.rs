@@ -191,8 +191,9 @@ mod tests {
     use prost_reflect::DynamicMessage;
 
     use super::*;
+    use crate::model::Description;
     use crate::testing::descriptors;
-    use crate::{input, output};
+    use crate::{input, output, proto_text, template};
 
     fn method(name: &str, set: Vec<u8>) -> Result<Method, String> {
         let pool = pool(set, Duration::from_secs(60))?;
@@ -237,6 +238,10 @@ mod tests {
                 else {
                     continue;
                 };
+                let (method, pool) = (&types.method, types.request.parent_pool());
+                let told = Description::of_method(summary(method), Some(method), Some(pool));
+                let _ = proto_text::describe(&told);
+                let _ = template::of(&types.request).request.lines();
                 let _ = input::fields(&types.request);
                 let _ = input::from_arguments(&types.request, &["1".into(), "x=2".into()]);
                 let _ = input::from_json(&types.request, r#"{"name":"a","waits":{"a":"1s"}}"#);

@@ -168,6 +168,11 @@ impl Maker {
 
 const ANY: &str = "google.protobuf.Any";
 
+/// Whether everybody knows a type: its JSON has a form of its own.
+pub(crate) fn is_well_known(name: &str) -> bool {
+    name == ANY || well_known(name).is_some()
+}
+
 /// The JSON form of a type that has one of its own.
 fn well_known(name: &str) -> Option<Json> {
     let leaf = |value| Some(Json::Leaf(value));
