@@ -12,9 +12,10 @@ use super::link::{Interrupter, Link};
 use super::prepare::{Common, PATIENCE_CANCELLED};
 use super::{Method, Options};
 use crate::core::client::{CallHandle, Client, Event, Pong, SessionInfo};
-use crate::core::{CallError, CallToken, Reply, Time};
+use crate::core::{CallError, CallToken, Outcome, Reply, Time};
 use crate::net;
 use crate::service::Listening;
+use crate::wire::Code;
 
 /// A client that works on its caller's thread, with sockets of its own: no other thread is
 /// involved, so a call's latency is the sockets'.
@@ -304,6 +305,7 @@ impl BlockingClient {
             if self.link.turn(&mut self.core, due).is_err() {
                 return;
             }
+            self.collect();
         }
     }
 
@@ -372,6 +374,14 @@ impl BlockingClient {
 impl Drop for BlockingClient {
     fn drop(&mut self) {
         self.close();
+        if self.process != std::process::id() {
+            return; // Calls and hooks are another process's.
+        }
+        for watch in std::mem::take(&mut self.at_end).into_values().filter_map(|end| end.watch) {
+            let text = "the client was dropped before the call ended";
+            let never_sent = CallError::never_sent(Code::Cancelled, text);
+            watch.end(&Err(CallError { outcome: Outcome::Unknown, ..never_sent }));
+        }
     }
 }
 

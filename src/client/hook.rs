@@ -45,8 +45,9 @@ pub trait Hook: Send + Sync {
         let _ = call;
     }
 
-    /// A call has ended. Runs on the thread that drives the client, before the caller is told: it
-    /// must be quick and wait for nothing. A panic is logged, and changes nothing.
+    /// A call has ended. Runs on the thread that drives the client (for a call that never got that
+    /// far, on its caller's), before the caller is told: it must be quick and wait for nothing. A
+    /// panic is logged, and changes nothing.
     fn end(&self, call: &Ended<'_>) {
         let _ = call;
     }

@@ -1,6 +1,7 @@
 //! Hooks and metadata, with both clients.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use udp_rpc::client::{BlockingClient, Client, Ended, Hook, Options, Starting};
 use udp_rpc::core::{CallError, Outcome, Proof, Reply};
@@ -182,6 +183,23 @@ fn hook_is_told_the_end_of_calls_that_nobody_waits_for() {
     gate.release.send(()).unwrap();
     let last = wait_for("the end of the other", || log.lines().get(3).cloned());
     assert_eq!(last, "Test/Slow ok, 8 bytes");
+}
+
+#[test]
+fn hook_is_told_of_calls_that_a_dropped_client_leaves_behind() {
+    let (method, gate) = Gate::new();
+    let server = serve([method]);
+    let log = Log::default();
+    let hook = Signs(log.clone());
+    let mut client = BlockingClient::builder().hook(hook).connect(server.local_addr()).unwrap();
+    let call = client.submit(SLOW, b"", &long());
+    wait_for("the handler to begin", || {
+        assert!(client.wait_timeout(call, Duration::from_millis(1)).is_none());
+        gate.try_started()
+    });
+    drop(client);
+    assert_eq!(log.lines(), ["Test/Slow for nobody", "Test/Slow CANCELLED, unknown"]);
+    gate.release.send(()).unwrap();
 }
 
 #[test]

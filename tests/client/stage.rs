@@ -89,6 +89,11 @@ impl Gate {
         self.started.recv_timeout(PATIENCE).expect("the handler to begin")
     }
 
+    /// The request of an execution that has begun already.
+    pub(crate) fn try_started(&self) -> Option<Vec<u8>> {
+        self.started.try_recv().ok()
+    }
+
     /// Those that have begun and were not asked for.
     pub(crate) fn others(&self) -> usize {
         self.started.try_iter().count()

@@ -60,6 +60,16 @@ fn rest(client: &Client) -> Weak<Shared> {
 }
 
 #[test]
+fn clients_and_calls_go_to_any_thread() {
+    fn goes<T: Send + Sync>() {}
+    goes::<Client>();
+    goes::<Call>();
+    goes::<Pending<Option<SessionInfo>>>();
+    #[cfg(feature = "protobuf")]
+    goes::<crate::client::TypedCall<u64>>();
+}
+
+#[test]
 fn call_made_in_a_forked_process_ends_at_once_as_never_sent() {
     let child = forked();
     let mut call = child.call_raw(INCREMENT, b"", &long());
