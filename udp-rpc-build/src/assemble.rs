@@ -38,7 +38,8 @@ pub(crate) fn assemble(
     let items = file.items;
     let file: syn::File = parse_quote! {
         #[allow(clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction)]
-        #[allow(dead_code, deprecated, missing_docs, rustdoc::all, unreachable_pub, unused)]
+        #[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, unused)]
+        #[allow(rustdoc::all)]
         mod #name {
             /// The descriptors of all of this and of what it imports, with comments: a serialised
             /// `google.protobuf.FileDescriptorSet`.

@@ -138,8 +138,11 @@ impl Builder {
     }
 
     /// Changes how prost-build makes the messages: attributes on types, `bytes::Bytes` for fields,
-    /// and so on. What this crate sets itself comes before: absolute paths into the library,
-    /// `BTreeMap` for maps (so that a message has one encoding), `prost::Name` for all messages.
+    /// and so on. What this crate sets itself comes before: absolute paths into the library, and
+    /// `prost::Name` for all messages.
+    ///
+    /// Maps in `BTreeMap`, so that a message has one encoding, need `prost` among the dependencies
+    /// of whoever asks for them (`config.btree_map(["."])`): prost's own code looks for it there.
     ///
     /// ```no_run
     /// # use udp_rpc_build::Builder;
@@ -270,8 +273,7 @@ impl Builder {
             .prost_path(format!("{}::prost", self.library))
             .prost_types_path(format!("{}::prost_types", self.library))
             .enable_type_names()
-            .type_name_domain(["."], "type.googleapis.com")
-            .btree_map(["."]);
+            .type_name_domain(["."], "type.googleapis.com");
         for (proto, rust) in self.extern_paths {
             config.extern_path(proto, rust);
         }

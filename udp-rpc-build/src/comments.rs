@@ -116,7 +116,10 @@ fn repairs(text: &str) -> Vec<Repair> {
                 code = Some(Block { fenced: fence(&kind), range, lines: Vec::new() });
             }
             Event::End(TagEnd::CodeBlock) => {
-                repairs.extend(code.take().and_then(|block| block.repair(text)));
+                if let Some(block) = code.take() {
+                    repairs.extend(block.repair(text));
+                    repairs.extend(block.close(text));
+                }
             }
             Event::Text(_) => match &mut code {
                 Some(block) => block.lines.push(range),
@@ -170,6 +173,20 @@ struct Block {
 }
 
 impl Block {
+    /// What ends one that the comment leaves open: what is told after the comment is not of it.
+    fn close(&self, text: &str) -> Option<Repair> {
+        self.fenced.as_ref()?;
+        let from = text[..self.range.start].rfind('\n').map_or(0, |at| at + 1);
+        let alone = text[from..self.range.start].trim().is_empty();
+        let block = &text[self.range.clone()];
+        let mark = block.chars().next()?;
+        let fence: String = block.chars().take_while(|c| *c == mark).collect();
+        let last = block.lines().skip(1).last().unwrap_or("").trim();
+        let closed = last.starts_with(&fence) && last.trim_start_matches(mark).is_empty();
+        let open = self.range.end == text.len() && alone && !closed;
+        open.then(|| (text.len()..text.len(), format!("\n{fence}")))
+    }
+
     /// What makes it a fenced one that says it is text.
     fn repair(&self, text: &str) -> Option<Repair> {
         match self.fenced.as_deref() {

@@ -96,6 +96,8 @@ impl Out<'_> {
     fn code(&mut self, template: &str, with: &[(&str, &str)]) {
         let mut code = template.replace("{k}", self.library);
         code = code.replace("{Service}", &self.service.name);
+        // `Self_` is so called because nothing can be called `Self`; `SelfClient` can.
+        code = code.replace("{Stem}", self.service.name.trim_end_matches('_'));
         code = code.replace("{full}", self.full);
         for (key, value) in with {
             code = code.replace(&format!("{{{key}}}"), value);
@@ -183,7 +185,7 @@ impl Out<'_> {
         self.line("}");
         self.docs(&service.comments, "", ASYNC_SERVER_DOCS);
         self.code(
-            "pub trait Async{Service}: ::core::marker::Send + ::core::marker::Sync + 'static {",
+            "pub trait Async{Stem}: ::core::marker::Send + ::core::marker::Sync + 'static {",
             &[],
         );
         self.each_unary("", |out, method, with| {
@@ -326,7 +328,7 @@ const SERVICE_METHOD: &str = "
 const ASYNC_SERVICE: &str = "
 /// The service, done by this implementation on this executor, for a registry.
 pub fn async_service(
-    implementation: impl Async{Service},
+    implementation: impl Async{Stem},
     executor: impl {k}::service::Executor,
 ) -> {k}::service::Service {
     let implementation = ::std::sync::Arc::new(implementation);
@@ -338,18 +340,18 @@ const ASYNC_SERVICE_METHOD: &str = "
         let implementation = ::std::sync::Arc::clone(&implementation);
         move |context, request| {
             let implementation = ::std::sync::Arc::clone(&implementation);
-            async move { Async{Service}::{method}(&*implementation, context, request).await }
+            async move { Async{Stem}::{method}(&*implementation, context, request).await }
         }
     }));";
 
 const CLIENT: &str = "
 /// Calls `{full}`: each call is a future, on any runtime, and can be waited for. Cloned freely.
 #[derive(Clone, Debug)]
-pub struct {Service}Client {
+pub struct {Stem}Client {
     client: {k}::client::Client,
 }
 
-impl {Service}Client {
+impl {Stem}Client {
     /// Calls the service through this client.
     pub fn new(client: {k}::client::Client) -> Self {
         Self { client }
@@ -372,11 +374,11 @@ const CLIENT_METHOD_WITH: &str = "
 const BLOCKING_CLIENT: &str = "
 /// Calls `{full}` and waits for each reply, through a client of its own or a borrowed one.
 #[derive(Clone, Debug)]
-pub struct Blocking{Service}Client<C = {k}::client::BlockingClient> {
+pub struct Blocking{Stem}Client<C = {k}::client::BlockingClient> {
     client: C,
 }
 
-impl<C: ::core::borrow::BorrowMut<{k}::client::BlockingClient>> Blocking{Service}Client<C> {
+impl<C: ::core::borrow::BorrowMut<{k}::client::BlockingClient>> Blocking{Stem}Client<C> {
     /// Calls the service through this client, or through a `&mut` to it.
     pub fn new(client: C) -> Self {
         Self { client }

@@ -29,7 +29,10 @@ fn fenced_code_is_text_whatever_it_claims_to_be() {
         let comment = format!("Look:\n```{info}\nfn [x]\n```\nDone.");
         assert_eq!(for_rustdoc(&comment), "Look:\n```text\nfn [x]\n```\nDone.");
     }
-    assert_eq!(for_rustdoc("~~~\nopen"), "~~~text\nopen");
+    assert_eq!(for_rustdoc("~~~\nopen"), "~~~text\nopen\n~~~");
+    assert_eq!(for_rustdoc("```"), "```text\n```");
+    assert_eq!(for_rustdoc("~~~~\n~~~"), "~~~~text\n~~~\n~~~~");
+    assert_eq!(for_rustdoc("  ```\n  x\n  ```\ny"), "  ```text\n  x\n  ```\ny");
 }
 
 #[test]
@@ -78,6 +81,12 @@ fn what_is_hidden_from_prost_comes_back() {
 /// Whether rustdoc finds nothing to run, obey or resolve.
 fn is_safe(text: &str) -> bool {
     repairs(text).is_empty()
+}
+
+/// Whether the last thing in a text is no code.
+fn ends_in_prose(text: &str) -> bool {
+    let events: Vec<_> = Parser::new(text).collect();
+    !matches!(events.last(), Some(Event::End(TagEnd::CodeBlock)))
 }
 
 /// Text with much that means something in Markdown.
@@ -131,5 +140,10 @@ proptest! {
     fn nothing_in_any_comment_is_run_obeyed_or_resolved(text in markdown()) {
         let shown = for_rustdoc(&text);
         prop_assert!(is_safe(&shown), "{text:?} became {shown:?}");
+        // What is told after it, in a paragraph of its own, is no part of a code block.
+        let told = format!("{shown}\n\nplain");
+        let after = repairs(&told);
+        prop_assert!(after.is_empty(), "{text:?} became {told:?}, which needs {after:?}");
+        prop_assert!(ends_in_prose(&told), "{text:?} became {told:?}");
     }
 }
