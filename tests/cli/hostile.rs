@@ -264,7 +264,7 @@ fn garbage_is_refused() {
 }
 
 /// Memory that a run may take, KiB of address space.
-const MEMORY_KIB: u32 = 1_500_000;
+const MEMORY_KIB: u32 = 600_000;
 
 /// Runs a command with little memory.
 fn with_little_memory(server: &Running, arguments: &[&str]) -> Run {

@@ -225,6 +225,66 @@ fn comments_follow_what_they_are_about() {
     assert_eq!(plain.file[0].source_code_info, None);
 }
 
+/// What is said of everything in a set, by full name.
+fn said(set: &FileDescriptorSet) -> BTreeMap<String, Option<(String, String)>> {
+    let mut said = BTreeMap::new();
+    for file in &set.file {
+        let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+        let comments: BTreeMap<&[i32], (String, String)> = locations
+            .map(|l| (&*l.path, (l.leading_comments().into(), l.trailing_comments().into())))
+            .filter(|(_, told): &(_, (String, String))| !told.0.is_empty() || !told.1.is_empty())
+            .collect();
+        let mut note = |path: &[i32], name: String| said.insert(name, comments.get(path).cloned());
+        let mut open: Vec<(Vec<i32>, String, &DescriptorProto)> = (0..)
+            .zip(&file.message_type)
+            .map(|(at, m)| (vec![4, at], format!("{}.{}", file.package(), m.name()), m))
+            .collect();
+        while let Some((path, name, message)) = open.pop() {
+            let below = |step: i32, at: i32| [&path[..], &[step, at]].concat();
+            for (at, field) in (0..).zip(&message.field) {
+                note(&below(2, at), format!("{name}.{}", field.name()));
+            }
+            for (at, oneof) in (0..).zip(&message.oneof_decl) {
+                note(&below(8, at), format!("{name}.{}", oneof.name()));
+            }
+            for (at, inner) in (0..).zip(&message.nested_type) {
+                open.push((below(3, at), format!("{name}.{}", inner.name()), inner));
+            }
+            // A shell around what is needed says nothing, as it has nothing.
+            if !message.field.is_empty() {
+                note(&path, name);
+            }
+        }
+        for (at, service) in (0..).zip(&file.service) {
+            let name = format!("{}.{}", file.package(), service.name());
+            for (method_at, method) in (0..).zip(&service.method) {
+                note(&[6, at, 2, method_at], format!("{name}/{}", method.name()));
+            }
+            note(&[6, at], name);
+        }
+    }
+    said
+}
+
+#[test]
+fn every_description_says_of_its_things_what_the_files_say() {
+    for whole in [DESCRIPTORS.to_vec(), compile(COMMENTED)] {
+        let mut schema = Schema::default();
+        schema.add(&whole).unwrap();
+        let whole = said(&FileDescriptorSet::decode(&*whole).unwrap());
+        let names: Vec<&str> =
+            schema.symbols().chain(schema.methods.keys().map(String::as_str)).collect();
+        let mut checked = 0;
+        for name in names {
+            for (thing, told) in said(&describe(&schema, name, true)) {
+                assert_eq!(Some(&told), whole.get(&thing), "{thing} in the description of {name}");
+                checked += usize::from(told.is_some());
+            }
+        }
+        assert!(checked > 0, "there are comments");
+    }
+}
+
 #[test]
 fn what_makes_a_file_mean_something_else_is_kept() {
     let schema = schema(
