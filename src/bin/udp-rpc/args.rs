@@ -107,7 +107,7 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// List the procedures that the server offers
     List(ListArgs),
-    /// Say what a procedure takes, answers and promises
+    /// Say what a procedure takes, answers and promises, or what a service or a type is
     Describe(DescribeArgs),
     /// Measure the way to the server
     Ping(PingArgs),
