@@ -239,6 +239,23 @@ impl BlockingClient {
         }
     }
 
+    /// Waits until any call ends, for at most `timeout`; a signal, or an [`Interrupter`], ends the
+    /// wait early. `None` also when there is no call.
+    pub fn wait_any_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        self.leave_other_process();
+        let until = self.link.now() + timeout;
+        self.collect();
+        while self.ended.is_empty() && !self.core.is_idle() {
+            if self.turn(until) || self.link.now() >= until {
+                break;
+            }
+        }
+        self.ended.pop_first()
+    }
+
     /// Asks that this call be fenced: if it has not started, it never will. It ends as the server
     /// says, and is waited for as before.
     pub fn cancel(&mut self, handle: CallHandle) {

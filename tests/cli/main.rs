@@ -7,6 +7,7 @@ mod common;
 mod protocol;
 
 mod answers;
+mod batch;
 mod demo;
 mod describe;
 mod errors;

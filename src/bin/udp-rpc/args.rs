@@ -125,6 +125,13 @@ pub(crate) enum Command {
     Help(HelpArgs),
 }
 
+/// Calls in flight at once, unless said: enough to fill a server and a path of a few milliseconds,
+/// and few enough that an ordinary server refuses none.
+const IN_FLIGHT: u16 = 64;
+
+/// Most calls in flight at once: as many as a session of an ordinary server has slots.
+const IN_FLIGHT_MAX: i64 = 4096;
+
 /// `call`
 #[derive(Debug, Args)]
 #[command(after_help = "`call --help` shows how requests are written.")]
@@ -137,9 +144,20 @@ pub(crate) struct CallArgs {
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) arguments: Vec<String>,
 
-    /// The request as JSON: '{"a":3}', @FILE, or @- for stdin
+    /// The request as JSON: '{"a":3}', @FILE, or @- for stdin; several values, or a file named
+    /// .jsonl or .ndjson, make many calls
     #[arg(short, long, value_name = "JSON", conflicts_with = "arguments")]
     pub(crate) data: Option<String>,
+
+    /// Each line of the data is a request, whatever the file's name
+    #[arg(long, requires = "data", conflicts_with = "arguments")]
+    pub(crate) lines: bool,
+
+    /// Of many calls, so many at once at most, 1 to 4096
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "arguments")]
+    #[arg(default_value_t = IN_FLIGHT)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=IN_FLIGHT_MAX))]
+    pub(crate) in_flight: u16,
 
     #[command(flatten)]
     pub(crate) protos: Protos,

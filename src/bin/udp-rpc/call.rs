@@ -9,6 +9,8 @@ use prost_reflect::DynamicMessage;
 use udp_rpc::wire::Code;
 
 use crate::args::{CallArgs, Format, Global};
+use crate::batch;
+use crate::batch::source::{self, Data};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::guard;
@@ -24,7 +26,11 @@ use crate::schema::{self, Method, Types};
 ///
 /// How the call ended, if not in an answer.
 pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
-    let data = args.data.as_deref().map(input::data).transpose().map_err(Failure::usage)?;
+    let data = args.data.as_deref().map(|data| source::open(data, args.lines));
+    let data = data.transpose().map_err(Failure::usage)?;
+    if matches!(data, Some(Data::Many(_))) && global.output == Format::Raw {
+        return Err(Failure::usage("of many answers nobody could say where one ends: -o raw"));
+    }
     let local = Local::open(&args.protos)?;
     let mut remote = Remote::open(global)?;
     let method = match local {
@@ -32,7 +38,15 @@ pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
         None => remote.describe(&args.method)?,
     };
     let types = callable(&method)?;
-    let request = request(&method, types, data, &args.arguments)?;
+    let request = match data {
+        Some(Data::Many(requests)) => {
+            return batch::run(global, args, &mut remote, (&method, types), requests);
+        }
+        Some(Data::One(text)) => {
+            request(&method, types, || input::from_chunk(&types.request, &text))?
+        }
+        None => request(&method, types, || input::from_arguments(&types.request, &args.arguments))?,
+    };
     let answer = remote.call(&method.name, &request.encode_to_vec(), method.no_side_effects())?;
     let rendered = render(types, &answer.reply.body, global.output).map_err(Failure::Answer)?;
     output::print(&rendered)?;
@@ -74,16 +88,8 @@ pub(crate) fn typed(method: &Method) -> Result<&Types, Failure> {
 fn request(
     method: &Method,
     types: &Types,
-    data: Option<Vec<u8>>,
-    arguments: &[String],
+    build: impl FnOnce() -> Result<DynamicMessage, String>,
 ) -> Result<DynamicMessage, Failure> {
-    let build = || match data {
-        None => input::from_arguments(&types.request, arguments),
-        Some(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => input::from_json(&types.request, text).map_err(|why| why.to_string()),
-            Err(error) => Err(format!("not UTF-8: {error}")),
-        },
-    };
     let built = guard::quietly(build).ok_or_else(|| {
         let message = format!("the server's description of {} makes no sense", method.name);
         Failure::NotSent(Code::Internal, message, Vec::new())

@@ -100,7 +100,8 @@ impl Failure {
         }
     }
 
-    fn json(&self) -> Value {
+    /// The error as an object, as `-o json` prints it.
+    pub(crate) fn json(&self) -> Value {
         let mut object = match self {
             Failure::Usage(message, help) => {
                 object(json!({ "kind": "usage", "message": message, "help": help }))

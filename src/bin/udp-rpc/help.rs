@@ -101,7 +101,18 @@ from a file (photo=@FILE; @- is stdin); a Duration like 1500ms, a Timestamp like
 path or as JSON; an Any as JSON with "@type". JSON is as protobuf's own mapping has it, and a
 duration in it may also be like 1500ms.
 
-Limits: 100 levels deep, by path and in JSON; 4 MiB of a file."#;
+Many calls: where -d names a file that ends in .jsonl or .ndjson, or --lines is given, each line
+is a request; otherwise more than one JSON value is, on lines of their own or not. They go
+through one session, --in-flight of them at once, each with the whole --timeout. On stdout comes
+a line of JSON for each, in the order of the input: the answer, or in its place {"error": ...},
+as -o json prints errors, with the number of the line. A malformed line is not sent, and the
+others are. stderr gets a summary, and a terminal a progress bar. Ctrl-C fences what is in
+flight. The exit code is the worst: 4 one unknown, else 3 one not executed, else 2 one malformed
+line, else 1 one that ran and answered an error, else 0.
+  udp-rpc call add -d '{"a":1,"b":2} {"a":3,"b":4}'
+  udp-rpc call add -d @sums.jsonl --in-flight 8
+
+Limits: 100 levels deep, by path and in JSON; 4 MiB of a file, or of one request."#;
 
 /// Prints help on a topic, or on everything.
 ///

@@ -5,7 +5,7 @@
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
-use crate::bytes;
+use crate::batch::chunks::Chunk;
 use crate::fill::Filling;
 use crate::json::{self, Wrong};
 use crate::path::{self, Step};
@@ -118,16 +118,17 @@ pub(crate) fn from_json(
     json::message(descriptor, text)
 }
 
-/// What `-d` names: the text itself, `@FILE`, or `@-` for stdin.
+/// Builds the request out of what `-d` named.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is too long.
-pub(crate) fn data(argument: &str) -> Result<Vec<u8>, String> {
-    match argument.strip_prefix('@') {
-        None => Ok(argument.as_bytes().to_vec()),
-        Some(named) => bytes::read(named),
-    }
+/// As [`from_json`], with lines counted from the beginning of the input; or why there is no text.
+pub(crate) fn from_chunk(
+    descriptor: &MessageDescriptor,
+    chunk: &Chunk,
+) -> Result<DynamicMessage, String> {
+    let text = chunk.text.as_ref().map_err(|why| format!("the data is {why}"))?;
+    from_json(descriptor, text.trim_end()).map_err(|wrong| wrong.from(chunk.line, 0).to_string())
 }
 
 #[cfg(test)]

@@ -61,6 +61,16 @@ impl Wrong {
         Wrong { path: trail.to_string(), message, at: (line > 0).then_some((line, column)) }
     }
 
+    /// The same, of a text that begins at another's line `line`, behind `column` bytes of it.
+    pub(crate) fn from(mut self, line: u64, column: usize) -> Wrong {
+        let before = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+        self.at = self.at.map(|(own_line, own_column)| {
+            let behind = if own_line == 1 { column } else { 0 };
+            (before.saturating_add(own_line), behind + own_column)
+        });
+        self
+    }
+
     /// The sentence with the whole path, where the text was for what is at `base`.
     pub(crate) fn below(mut self, base: &str) -> String {
         self.path.insert_str(0, base);

@@ -5,6 +5,7 @@
 
 mod address;
 mod args;
+mod batch;
 mod bytes;
 mod call;
 mod comments;

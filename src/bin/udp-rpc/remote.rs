@@ -3,6 +3,8 @@
 //! This is the only place that knows the library's client. It measures what `-v` prints, writes
 //! the transcript of `-vv`, and sees to it that an interrupted call is fenced.
 
+mod pipeline;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -26,8 +28,10 @@ use crate::schema::{self, Method};
 use crate::traffic::{self, Meter};
 use crate::units;
 
+pub(crate) use pipeline::Pipeline;
+
 /// How long an interrupted call's fence is waited for.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// How often a description is fetched whose parts do not fit together, before that is an error: a
 /// server is not restarted again and again within one timeout.
@@ -49,10 +53,10 @@ pub(crate) struct Remote {
     meter: Meter,
     verbose: u8,
     format: Format,
-    told: Told,
+    told: Option<Told>,
 }
 
-/// What `-v` says of the last call.
+/// What `-v` says of the last call; of many calls it says only what all of them took.
 #[derive(Debug, Default)]
 struct Told {
     attempts: u32,
@@ -122,7 +126,7 @@ impl Remote {
             meter,
             verbose: global.verbose,
             format: global.output,
-            told: Told::default(),
+            told: None,
         })
     }
 
@@ -300,7 +304,7 @@ impl Remote {
     /// Waits for the end of a call; Ctrl-C fences it.
     fn finish(&mut self, running: Running) -> Result<Answer, Failure> {
         let Running { handle, began, sent_before } = running;
-        self.told = Told::default();
+        self.told = None;
         let mut fenced: Option<Instant> = None;
         let result = loop {
             if let Some(result) = self.client.wait_timeout(handle, SLICE) {
@@ -321,18 +325,23 @@ impl Remote {
         let interrupted = self.interrupts.pressed();
         match result {
             Ok(reply) => {
-                self.told.attempts = reply.attempts;
-                self.told.issues = reply.issues;
-                self.told.elapsed = reply.elapsed;
-                self.told.at_least_once = reply.at_least_once;
-                self.told.token = reply.token;
+                self.told = Some(Told {
+                    attempts: reply.attempts,
+                    issues: reply.issues,
+                    elapsed: reply.elapsed,
+                    at_least_once: reply.at_least_once,
+                    token: reply.token,
+                });
                 Ok(Answer { reply, interrupted })
             }
             Err(error) => {
-                self.told.attempts = error.attempts;
-                self.told.issues = error.issues;
-                self.told.elapsed = error.elapsed;
-                self.told.token = error.token;
+                self.told = Some(Told {
+                    attempts: error.attempts,
+                    issues: error.issues,
+                    elapsed: error.elapsed,
+                    at_least_once: false,
+                    token: error.token,
+                });
                 let server = self.server();
                 Err(Failure::Call(Box::new(Ended { error, interrupted, server })))
             }
@@ -372,20 +381,32 @@ impl Remote {
     /// The line of `-v`.
     fn summary(&self) {
         let total = self.opened.elapsed();
-        let Told { attempts, issues, elapsed, at_least_once, token } = &self.told;
         let rto = self.client.info().map(|info| info.rto);
         let traffic = self.meter.read();
 
         let mut object = serde_json::Map::new();
-        object.insert("elapsedMs".into(), units::millis(*elapsed).into());
         object.insert("totalMs".into(), units::millis(total).into());
-        object.insert("attempts".into(), (*attempts).into());
-        object.insert("issues".into(), (*issues).into());
-        object.insert("atLeastOnce".into(), (*at_least_once).into());
         object.insert("rtoMs".into(), rto.map(units::millis).into());
-        object.insert("token".into(), token.as_ref().map(ToString::to_string).into());
         traffic.json(&mut object);
+        let mut line = format!("{} in all", units::show(total));
+        if let Some(told) = &self.told {
+            told.json(&mut object);
+            line = format!("{} ({line})", told.text());
+        }
+        if let Some(rto) = rto {
+            line.push_str(&format!(", RTO {}", units::show(rto)));
+        }
+        line.push_str(&format!(", {}", traffic.text()));
+        if let Some(token) = self.told.as_ref().and_then(|told| told.token.as_ref()) {
+            line.push_str(&format!(", token {token}"));
+        }
+        traffic::summary(self.format, object, line);
+    }
+}
 
+impl Told {
+    fn text(&self) -> String {
+        let Told { attempts, issues, elapsed, at_least_once, .. } = self;
         let count = units::count(u64::from(*attempts), "attempt");
         let mut line = format!("{} in {count}", units::show(*elapsed));
         if *issues > 1 {
@@ -394,15 +415,16 @@ impl Remote {
         if *at_least_once {
             line.push_str(", ran at least once");
         }
-        line.push_str(&format!(" ({} in all)", units::show(total)));
-        if let Some(rto) = rto {
-            line.push_str(&format!(", RTO {}", units::show(rto)));
-        }
-        line.push_str(&format!(", {}", traffic.text()));
-        if let Some(token) = token {
-            line.push_str(&format!(", token {token}"));
-        }
-        traffic::summary(self.format, object, line);
+        line
+    }
+
+    fn json(&self, object: &mut serde_json::Map<String, serde_json::Value>) {
+        let Told { attempts, issues, elapsed, at_least_once, token } = self;
+        object.insert("elapsedMs".into(), units::millis(*elapsed).into());
+        object.insert("attempts".into(), (*attempts).into());
+        object.insert("issues".into(), (*issues).into());
+        object.insert("atLeastOnce".into(), (*at_least_once).into());
+        object.insert("token".into(), token.as_ref().map(ToString::to_string).into());
     }
 }
 
