@@ -17,6 +17,7 @@ mod interrupts;
 mod loops;
 mod path;
 mod proto;
+mod real;
 mod reflected;
 mod run;
 mod shop;
