@@ -135,6 +135,18 @@ impl Registry {
         Ok(self)
     }
 
+    /// Adds the description of what one file declares, with all that it imports, and nothing else of
+    /// the set: other services of it are not known here.
+    #[cfg(feature = "protobuf")]
+    pub(crate) fn describe_file(
+        &mut self,
+        file_descriptor_set: &[u8],
+        file: &str,
+    ) -> Result<&mut Self, RegistryError> {
+        self.schema.add_file_of(file_descriptor_set, file)?;
+        Ok(self)
+    }
+
     /// What will be known of all methods once the registry is sealed.
     #[cfg(feature = "protobuf")]
     pub(crate) fn catalog(&self) -> Arc<OnceLock<Catalog>> {

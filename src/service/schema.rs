@@ -60,15 +60,44 @@ pub(crate) struct Declared {
 impl Schema {
     /// Adds the files of a serialised `FileDescriptorSet`.
     pub(crate) fn add(&mut self, file_descriptor_set: &[u8]) -> Result<(), RegistryError> {
-        let set = FileSet::decode(file_descriptor_set)
-            .map_err(|error| RegistryError::Schema(error.to_string()))?;
-        for mut file in set.file {
-            file.normalise();
-            match self.by_name.get(&file.name).and_then(|&known| self.files.get_mut(known)) {
-                None => self.add_file(file)?,
-                Some(known) => merge(known, file)?,
+        decode(file_descriptor_set)?.into_iter().try_for_each(|file| self.merge(file))
+    }
+
+    /// Adds one file of a serialised `FileDescriptorSet`, and what that imports.
+    pub(crate) fn add_file_of(
+        &mut self,
+        file_descriptor_set: &[u8],
+        name: &str,
+    ) -> Result<(), RegistryError> {
+        let mut files: BTreeMap<String, File> = decode(file_descriptor_set)?
+            .into_iter()
+            .map(|file| (file.name.clone(), file))
+            .collect();
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            if let Some(file) = files.remove(&name) {
+                open.extend(file.dependency.iter().cloned());
+                self.merge(file)?;
             }
         }
+        Ok(())
+    }
+
+    /// Adds a file, unless one of its name is there: then it must mean the same, and may add
+    /// comments.
+    fn merge(&mut self, mut file: File) -> Result<(), RegistryError> {
+        file.normalise();
+        let known = self.by_name.get(&file.name).and_then(|&known| self.files.get_mut(known));
+        let Some(known) = known else { return self.add_file(file) };
+        let first = known.source_code_info.take();
+        let second = file.source_code_info.take();
+        if *known != file {
+            known.source_code_info = first;
+            let why = format!("there are two files {} that do not mean the same", file.name);
+            return Err(RegistryError::Schema(why));
+        }
+        let told = [first, second].into_iter().flatten().find(|info| !info.location.is_empty());
+        known.source_code_info = told;
         Ok(())
     }
 
@@ -205,14 +234,9 @@ impl Place {
     }
 }
 
-/// Takes a second file of one name: it must mean what the first means, and may add comments.
-fn merge(known: &mut File, mut file: File) -> Result<(), RegistryError> {
-    let comments = [known.source_code_info.take(), file.source_code_info.take()];
-    if *known != file {
-        return Err(RegistryError::Schema(format!("there are two files {}", file.name)));
-    }
-    known.source_code_info = comments.into_iter().flatten().find(|info| !info.location.is_empty());
-    Ok(())
+fn decode(file_descriptor_set: &[u8]) -> Result<Vec<File>, RegistryError> {
+    let set = FileSet::decode(file_descriptor_set);
+    set.map(|set| set.file).map_err(|error| RegistryError::Schema(error.to_string()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::super::{Context, Registry, RegistryError, Status};
 /// As [`install`](super::install).
 pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     registry
-        .describe(super::DESCRIPTORS)?
+        .describe_file(super::DESCRIPTORS, "udprpc/v1/calculator.proto")?
         .add(ADD.inline(checked("+", i64::checked_add)))?
         .add(SUBTRACT.inline(checked("-", i64::checked_sub)))?
         .add(MULTIPLY.inline(checked("×", i64::checked_mul)))?

@@ -27,7 +27,7 @@ pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     let counters = Counters::default();
     let read = counters.clone();
     registry
-        .describe(super::DESCRIPTORS)?
+        .describe_file(super::DESCRIPTORS, "udprpc/v1/counter.proto")?
         .add(INCREMENT.inline(move |_, request| {
             let value = counters.increment(request.name(), request.by.unwrap_or(1))?;
             Ok(CounterValue { value })

@@ -11,7 +11,7 @@ use super::super::{Registry, RegistryError};
 /// As [`install`](super::install).
 pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     registry
-        .describe(super::DESCRIPTORS)?
+        .describe_file(super::DESCRIPTORS, "udprpc/v1/echo.proto")?
         .add(ECHO.inline(|_, request| Ok(EchoReply { message: request.message })))?;
     Ok(())
 }

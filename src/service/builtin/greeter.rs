@@ -11,7 +11,7 @@ use super::super::{Registry, RegistryError};
 /// As [`install`](super::install).
 pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     registry
-        .describe(super::DESCRIPTORS)?
+        .describe_file(super::DESCRIPTORS, "greeter.proto")?
         .add(SAY_HELLO.inline(|_, request| Ok(HelloReply { message: greeting(&request) })))?;
     Ok(())
 }

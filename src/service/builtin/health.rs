@@ -55,17 +55,19 @@ pub fn install(registry: &mut Registry) -> Result<Health, RegistryError> {
     let catalog = registry.catalog();
     let health = Health::default();
     let told = health.clone();
-    registry.describe(super::DESCRIPTORS)?.add(CHECK.inline(move |_, request| {
-        let name = request.service.as_str();
-        let is_here = || name.is_empty() || catalog.get().is_some_and(|here| here.serves(name));
-        let status = match told.get(name) {
-            Some(false) => ServingStatus::NotServing,
-            Some(true) => ServingStatus::Serving,
-            None if is_here() => ServingStatus::Serving,
-            None => return Err(Status::not_found(format!("no service {name:?} here"))),
-        };
-        Ok(HealthCheckResponse { status: status.into() })
-    }))?;
+    registry.describe_file(super::DESCRIPTORS, "grpc/health/v1/health.proto")?.add(
+        CHECK.inline(move |_, request| {
+            let name = request.service.as_str();
+            let is_here = || name.is_empty() || catalog.get().is_some_and(|here| here.serves(name));
+            let status = match told.get(name) {
+                Some(false) => ServingStatus::NotServing,
+                Some(true) => ServingStatus::Serving,
+                None if is_here() => ServingStatus::Serving,
+                None => return Err(Status::not_found(format!("no service {name:?} here"))),
+            };
+            Ok(HealthCheckResponse { status: status.into() })
+        }),
+    )?;
     Ok(health)
 }
 

@@ -17,7 +17,7 @@ pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     let described = registry.catalog();
     let listed = registry.catalog();
     registry
-        .describe(super::DESCRIPTORS)?
+        .describe_file(super::DESCRIPTORS, "udprpc/v1/reflection.proto")?
         .add(DESCRIBE.inline(move |context, request| {
             known(&described)?.describe(&request, metadata_len(context))
         }))?

@@ -23,7 +23,7 @@ pub const SLEEPERS_MAX: usize = 65536;
 /// As [`install`](super::install).
 pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     let timer = Timer::default();
-    registry.describe(super::DESCRIPTORS)?.add(SLEEP.deferred(
+    registry.describe_file(super::DESCRIPTORS, "udprpc/v1/sleep.proto")?.add(SLEEP.deferred(
         move |context, request, responder| match length(&request) {
             Ok(length) => timer.sleep(length, &context.cancel, responder),
             Err(status) => responder.respond(Err(status)),

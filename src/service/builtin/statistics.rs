@@ -21,10 +21,12 @@ pub const SOFTWARE: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_
 /// As [`install`](super::install).
 pub fn install(registry: &mut Registry) -> Result<(), RegistryError> {
     let start = Instant::now();
-    registry.describe(super::DESCRIPTORS)?.add(READ.inline(move |context, request| {
-        let uptime = prost_types::Duration::try_from(start.elapsed()).unwrap_or_default();
-        Ok(page(&request, context.gauges, uptime))
-    }))?;
+    registry.describe_file(super::DESCRIPTORS, "udprpc/v1/statistics.proto")?.add(READ.inline(
+        move |context, request| {
+            let uptime = prost_types::Duration::try_from(start.elapsed()).unwrap_or_default();
+            Ok(page(&request, context.gauges, uptime))
+        },
+    ))?;
     Ok(())
 }
 

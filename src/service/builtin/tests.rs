@@ -360,6 +360,8 @@ fn reflection_tells_about_methods_that_were_added_after_it() {
         "\"describe\" is ambiguous: c.D/Describe, udprpc.v1.Reflection/Describe"
     );
     assert_eq!(code(describe(&services, "calculator")), Code::NotFound, "it is not served here");
+    let number = DescribeRequest { name: "Number".into(), symbols: true, ..Default::default() };
+    assert_eq!(code(call(&services, reflection::DESCRIBE, number)), Code::NotFound);
 }
 
 #[test]
@@ -483,7 +485,7 @@ fn services_and_types_are_described_if_they_are_asked_for() {
 #[test]
 fn method_that_the_schema_declares_as_streaming_cannot_be_served() {
     let mut registry = Registry::new();
-    super::install_standard(&mut registry).unwrap();
+    registry.describe(super::DESCRIPTORS).unwrap();
     registry.add(Method::inline("Greeter/ParrotSaysHello", |_, _, _| Ok(()))).unwrap();
     assert_eq!(
         registry.seal().unwrap_err().to_string(),

@@ -116,7 +116,10 @@ fn the_same_file_twice_is_one_and_another_of_its_name_is_an_error() {
     schema.add(DESCRIPTORS).unwrap();
     schema.add(&compile("syntax = \"proto3\"; message A {}")).unwrap();
     let error = schema.add(&compile("syntax = \"proto3\"; message B {}")).unwrap_err();
-    assert_eq!(error.to_string(), "descriptors: there are two files test.proto");
+    assert_eq!(
+        error.to_string(),
+        "descriptors: there are two files test.proto that do not mean the same"
+    );
 }
 
 #[test]
@@ -372,8 +375,20 @@ fn two_files_of_one_name_that_mean_the_same_are_one_with_comments() {
     let mut schema = schema(bare);
     let other = bare.replace("any_thing = 1", "any_thing = 3");
     let error = schema.add(&compile(&other)).unwrap_err();
-    assert_eq!(error.to_string(), "descriptors: there are two files test.proto");
+    assert_eq!(
+        error.to_string(),
+        "descriptors: there are two files test.proto that do not mean the same"
+    );
     assert!(schema.describe("A", false).is_ok(), "the first one stays");
+}
+
+#[test]
+fn one_file_of_a_set_comes_with_what_it_imports_and_alone() {
+    let mut schema = Schema::default();
+    schema.add_file_of(DESCRIPTORS, "udprpc/v1/sleep.proto").unwrap();
+    let symbols: Vec<_> = schema.symbols().collect();
+    assert!(symbols.contains(&"udprpc.v1.Sleep") && symbols.contains(&"google.protobuf.Duration"));
+    assert!(!symbols.contains(&"udprpc.v1.Number"), "{symbols:?}");
 }
 
 #[cfg(feature = "cli")]
