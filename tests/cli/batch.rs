@@ -153,6 +153,16 @@ fn several_values_are_a_batch_wherever_they_come_from_and_one_is_none() {
 }
 
 #[test]
+fn what_it_took_is_in_the_summary_when_asked_for() {
+    let daemon = Daemon::start();
+    let run = on(&daemon, &["call", "add", "-d", "{} {}", "-v", "-o", "json"]);
+    assert_eq!((run.code, run.stderr.lines().count()), (0, 1), "{}", run.stderr);
+    let summary = summary(&run);
+    assert_eq!(summary["calls"], 2);
+    assert!(summary["sentDatagrams"].as_u64() >= Some(4), "{summary}");
+}
+
+#[test]
 fn raw_answers_of_many_calls_are_refused() {
     let daemon = Daemon::start();
     let run = on(&daemon, &["call", "increment", "-d", "{} {}", "-o", "raw"]);

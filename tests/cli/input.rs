@@ -237,7 +237,7 @@ fn the_examples_in_the_help_of_call_run() {
     let help = String::from_utf8(help.stdout).unwrap();
     let examples: Vec<&str> =
         help.lines().map(str::trim).filter(|line| line.starts_with("udp-rpc call ")).collect();
-    assert!(examples.len() >= 9, "{help}");
+    assert!(examples.len() >= 10, "{help}");
 
     // What the examples name.
     let folder = tempfile::tempdir().unwrap();

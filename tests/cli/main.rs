@@ -15,6 +15,7 @@ mod hostile;
 mod input;
 mod interrupts;
 mod loops;
+mod metadata;
 mod path;
 mod proto;
 mod real;

@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 
+use prost::Message;
 use udp_rpc::server::{Running, Server};
-use udp_rpc::service::{Method, Registry, builtin};
+use udp_rpc::service::details::{Any, ErrorInfo, RpcStatus};
+use udp_rpc::service::{Context, Method, Registry, Status, builtin};
 
 const PROTO: &str = r#"
 syntax = "proto3";
@@ -74,6 +76,8 @@ service Orders {
   rpc EchoKeys(Keys) returns (Keys) { option idempotency_level = NO_SIDE_EFFECTS; }
   rpc EchoKnown(Known) returns (Known);
   rpc EchoFree(Free) returns (Free);
+  rpc Mirror(Item) returns (Item);
+  rpc Refuse(Item) returns (Item);
 }
 "#;
 
@@ -92,6 +96,8 @@ impl Shop {
             });
             registry.add(echo).unwrap();
         }
+        registry.add(Method::inline("shop.Orders/Mirror", mirror)).unwrap();
+        registry.add(Method::inline("shop.Orders/Refuse", refuse)).unwrap();
         registry.describe(&descriptors()).unwrap();
         builtin::install(&mut registry).unwrap();
         let server = Server::builder(registry).listen("127.0.0.1:0").bind().unwrap();
@@ -102,6 +108,31 @@ impl Shop {
     pub(crate) fn address(&self) -> SocketAddr {
         self.0.local_addr()
     }
+}
+
+/// Answers the request, and with it the metadata that came with the request.
+fn mirror(context: &Context<'_>, request: &[u8], reply: &mut Vec<u8>) -> Result<(), Status> {
+    for (key, value) in context.metadata.iter() {
+        context.reply_metadata.append(key, value).unwrap();
+    }
+    reply.extend_from_slice(request);
+    Ok(())
+}
+
+/// Fails with a detail that everybody knows, one that only the shop knows, and one that nobody
+/// knows; and with metadata.
+fn refuse(context: &Context<'_>, request: &[u8], _: &mut Vec<u8>) -> Result<(), Status> {
+    context.reply_metadata.append("queue", "17").unwrap();
+    let any = |name: &str, value: &[u8]| Any {
+        type_url: format!("type.googleapis.com/{name}"),
+        value: value.to_vec(),
+    };
+    let details = vec![any("shop.Item", request), any("acme.Secret", &[1, 2, 3])];
+    let own = RpcStatus { details, ..RpcStatus::default() };
+    let info = ErrorInfo::new("SOLD_OUT", "shop.example").with("item", "tea");
+    let known = Status::failed_precondition("sold out").with_detail(&info);
+    let details = [known.details.clone(), own.encode_to_vec()].concat();
+    Err(known.with_details(details))
 }
 
 /// The descriptors of the shop, all that it imports included.

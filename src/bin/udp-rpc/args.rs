@@ -149,6 +149,11 @@ pub(crate) struct CallArgs {
     #[arg(short, long, value_name = "JSON", conflicts_with = "arguments")]
     pub(crate) data: Option<String>,
 
+    /// Metadata to go with the request, again for more; a key that ends in -bin has bytes for its
+    /// value: base64, or @FILE
+    #[arg(short = 'H', long = "metadata", value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<String>,
+
     /// Each line of the data is a request, whatever the file's name
     #[arg(long, requires = "data", conflicts_with = "arguments")]
     pub(crate) lines: bool,

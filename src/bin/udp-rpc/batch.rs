@@ -135,6 +135,10 @@ pub(crate) fn run(
     if exit == Exit::Interrupted {
         text.push_str("; interrupted, what is left of the input was not called");
     }
+    if let Some((more, line)) = remote.take_summary() {
+        object.extend(more);
+        text = format!("{text}\n{line}");
+    }
     traffic::summary(global.output, object, text);
     Ok(exit)
 }

@@ -11,11 +11,13 @@ use udp_rpc::wire::Code;
 use crate::args::{CallArgs, Format, Global};
 use crate::batch;
 use crate::batch::source::{self, Data};
+use crate::details;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::guard;
 use crate::input;
 use crate::local::Local;
+use crate::metadata;
 use crate::output;
 use crate::remote::Remote;
 use crate::schema::{self, Method, Types};
@@ -31,13 +33,15 @@ pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
     if matches!(data, Some(Data::Many(_))) && global.output == Format::Raw {
         return Err(Failure::usage("of many answers nobody could say where one ends: -o raw"));
     }
+    let metadata = metadata::gather(&args.metadata).map_err(Failure::usage)?;
     let local = Local::open(&args.protos)?;
-    let mut remote = Remote::open(global)?;
+    let mut remote = Remote::open(global)?.with_metadata(metadata);
     let method = match local {
         Some(local) => local.method(&args.method)?,
         None => remote.describe(&args.method)?,
     };
     let types = callable(&method)?;
+    details::learn(types.reply.parent_pool());
     let request = match data {
         Some(Data::Many(requests)) => {
             return batch::run(global, args, &mut remote, (&method, types), requests);

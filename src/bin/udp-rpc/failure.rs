@@ -11,7 +11,9 @@ use udp_rpc::core::{CallError, Outcome, Proof};
 use udp_rpc::wire::{Code, Reason};
 
 use crate::args::Format;
+use crate::details;
 use crate::exit::Exit;
+use crate::metadata;
 use crate::output;
 use crate::style::Style;
 use crate::units;
@@ -142,12 +144,13 @@ fn object(value: Value) -> Map<String, Value> {
 
 impl Ended {
     fn text(&self, style: Style) -> String {
-        let CallError { code, message, outcome, attempts, issues, elapsed, token, .. } =
+        let CallError { code, message, details, outcome, attempts, issues, elapsed, token, .. } =
             &self.error;
         let mut text = format!("{} {code}: {}", style.bad("error:"), printable(message));
         if self.interrupted {
             text = format!("{} {}", style.bad("interrupted:"), printable(message));
         }
+        text.push_str(&details::text(details));
         text.push_str(&format!("\n  outcome: {}", style.strong(&outcome_text(outcome))));
         let issued = if *issues > 1 { format!(" in {issues} issues") } else { String::new() };
         let attempts = units::count(u64::from(*attempts), "attempt");
@@ -160,19 +163,29 @@ impl Ended {
     }
 
     fn json(&self) -> Map<String, Value> {
-        let CallError { code, message, details, outcome, attempts, issues, elapsed, token, .. } =
-            &self.error;
+        let CallError {
+            code,
+            message,
+            details,
+            metadata,
+            outcome,
+            attempts,
+            issues,
+            elapsed,
+            token,
+        } = &self.error;
         let mut object = object(json!({
             "code": code.name(),
             "number": code.to_u8(),
             "message": message,
-            "details": data_encoding::BASE64.encode(details),
             "attempts": attempts,
             "issues": issues,
             "elapsedMs": units::millis(*elapsed),
             "server": self.server,
             "interrupted": self.interrupted,
         }));
+        details::json(&mut object, details);
+        object.insert("metadata".into(), metadata::json(metadata));
         outcome_json(&mut object, outcome);
         if let (Outcome::Unknown, Some(token)) = (outcome, token) {
             object.insert("token".into(), token.to_string().into());
@@ -283,7 +296,7 @@ mod tests {
         assert_eq!(error["proof"], "promised");
         assert_eq!(error["reason"], "draining");
         assert_eq!(error["exit"], 3);
-        assert_eq!(error["details"], "AQ==");
+        assert_eq!(error["detailsBytes"], "AQ==");
         assert_eq!(error["elapsedMs"], 250.0);
     }
 

@@ -217,7 +217,14 @@ impl Setting<'_> {
         message: &mut DynamicMessage,
         field: &FieldDescriptor,
     ) -> Result<(), String> {
-        let value = json::field(field, self.text).map_err(|wrong| wrong.below(&self.at))?;
+        let value = json::field(field, self.text).map_err(|wrong| match field.kind() {
+            Kind::String => {
+                let name = field.name();
+                let hint = format!("; text that begins with a bracket goes in by {name}[]=…");
+                wrong.below(&self.at) + &hint
+            }
+            _ => wrong.below(&self.at),
+        })?;
         let (Some(Value::List(more)), Value::List(items)) = (value, message.get_field_mut(field))
         else {
             return Ok(());

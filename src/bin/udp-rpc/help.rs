@@ -37,6 +37,10 @@ When the outcome is unknown:
   Calling again may run it twice. That is harmless only if the procedure has no
   side effects, or a second run adds nothing to the first.
 
+Of many calls (call -d @lines.jsonl) each says how it ended on a line of its
+own, and the exit code is the worst: 4 before 3, 3 before 2 (a malformed line,
+which was not sent), 2 before 1, 1 before 0.
+
 What proves that a call did not run, and nothing else does:
   never sent        no datagram of it left this host
   promised          the server says that it has recorded never to run it
@@ -100,6 +104,12 @@ from a file (photo=@FILE; @- is stdin); a Duration like 1500ms, a Timestamp like
 2026-01-02T03:04:05Z, a FieldMask like a,b.c, wrappers like what they wrap; a Struct or Value by
 path or as JSON; an Any as JSON with "@type". JSON is as protobuf's own mapping has it, and a
 duration in it may also be like 1500ms.
+
+Metadata goes with a request as -H KEY=VALUE, again for more; 986 bytes in all. What comes with
+the answer is shown by -v, in its JSON as "metadata"; so is an error's, and with -o json in the
+error itself. Details of an error, in the shape of google.rpc.Status, are shown as JSON where
+their types are known.
+  udp-rpc call add 3 4 -H tenant=north -H digest-bin=AP8=
 
 Many calls: where -d names a file that ends in .jsonl or .ndjson, or --lines is given, each line
 is a request; otherwise more than one JSON value is, on lines of their own or not. They go

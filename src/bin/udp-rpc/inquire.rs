@@ -5,14 +5,16 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 use udp_rpc::client::{self, Asked, Fate};
 use udp_rpc::core::Outcome;
-use udp_rpc::wire::{Code, SlotState, StatusBody};
+use udp_rpc::wire::{Code, Metadata, SlotState, StatusBody};
 
 use crate::address::Address;
 use crate::args::{Format, Global, TokenArgs};
 use crate::call;
+use crate::details;
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
 use crate::local::Local;
+use crate::metadata;
 use crate::output;
 use crate::remote::{self, Remote};
 use crate::schema::Types;
@@ -70,6 +72,8 @@ struct Verdict<'a> {
     outcome: Option<Outcome>,
     /// How it ended, where it ran and the answer is there.
     answer: Option<(Code, &'a [u8])>,
+    /// What came with the answer.
+    metadata: Option<&'a Metadata>,
     exit: Exit,
 }
 
@@ -80,16 +84,19 @@ impl<'a> Verdict<'a> {
             sentence: sentence.to_owned(),
             outcome,
             answer: None,
+            metadata: None,
             exit,
         };
         match fate {
-            Fate::Executed { status, body, .. } => {
+            Fate::Executed { status, metadata, body } => {
                 let (sentence, exit) = match status {
                     Code::Ok => ("executed: it ran once and answered", Exit::Ok),
                     _ => ("executed: it ran once and answered an error", Exit::Failed),
                 };
                 let answer = Some((*status, body.as_slice()));
-                Verdict { answer, ..verdict("executed", sentence, Some(Outcome::Executed), exit) }
+                let metadata = Some(metadata);
+                let executed = verdict("executed", sentence, Some(Outcome::Executed), exit);
+                Verdict { answer, metadata, ..executed }
             }
             Fate::ReplyGone => verdict(
                 "replyGone",
@@ -132,9 +139,10 @@ impl<'a> Verdict<'a> {
                 vec![format!("{}:", self.sentence), answer_text(types, body)?]
             }
             (_, Some((code, body))) => {
-                let message = StatusBody::parse(body).message;
-                let message = failure::printable(&message);
-                vec![self.sentence.clone(), format!("{code}: {message}")]
+                let error = StatusBody::parse(body);
+                let message = failure::printable(&error.message);
+                let details = details::text(error.details);
+                vec![self.sentence.clone(), format!("{code}: {message}{details}")]
             }
         };
         Ok((lines.join("\n") + "\n").into_bytes())
@@ -164,9 +172,11 @@ impl<'a> Verdict<'a> {
             } else {
                 let error = StatusBody::parse(body);
                 object.insert("message".into(), error.message.as_ref().into());
-                let details = data_encoding::BASE64.encode(error.details);
-                object.insert("details".into(), details.into());
+                details::json(&mut object, error.details);
             }
+        }
+        if let Some(metadata) = self.metadata {
+            object.insert("metadata".into(), metadata::json(metadata));
         }
         object.insert("exit".into(), self.exit.number().into());
         Ok(Value::Object(object))
@@ -189,7 +199,7 @@ fn answer_text(types: Option<&Types>, body: &[u8]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use udp_rpc::core::Proof;
-    use udp_rpc::wire::{Metadata, Reason};
+    use udp_rpc::wire::Reason;
 
     use super::*;
 
@@ -197,6 +207,16 @@ mod tests {
         let verdict = Verdict::of(fate);
         let text = verdict.render(None, Format::Text).unwrap();
         (String::from_utf8(text).unwrap(), verdict.exit)
+    }
+
+    #[test]
+    fn for_programs_there_is_what_came_with_the_answer() {
+        let mut metadata = Metadata::new();
+        metadata.insert("queue", "17").unwrap();
+        let fate = Fate::Executed { status: Code::Internal, metadata, body: vec![0, 1, b'x', 9] };
+        let json = Verdict::of(&fate).json(None).unwrap();
+        assert_eq!(json["metadata"], serde_json::json!({"queue": ["17"]}));
+        assert_eq!((&json["message"], &json["detailsBytes"]), (&"x".into(), &"CQ==".into()));
     }
 
     #[test]

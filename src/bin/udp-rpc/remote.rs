@@ -23,6 +23,7 @@ use crate::args::{Format, Global, Hurt};
 use crate::failure::{Ended, Failure};
 use crate::fetch::{Parts, Trouble};
 use crate::interrupt::{Interrupts, SLICE};
+use crate::metadata;
 use crate::names;
 use crate::schema::{self, Method};
 use crate::traffic::{self, Meter};
@@ -54,6 +55,8 @@ pub(crate) struct Remote {
     verbose: u8,
     format: Format,
     told: Option<Told>,
+    /// What goes with every request.
+    metadata: Metadata,
 }
 
 /// What `-v` says of the last call; of many calls it says only what all of them took.
@@ -64,6 +67,8 @@ struct Told {
     elapsed: Duration,
     at_least_once: bool,
     token: Option<CallToken>,
+    /// What came with the answer.
+    metadata: Metadata,
 }
 
 /// A description, as far as a server has one.
@@ -127,6 +132,7 @@ impl Remote {
             verbose: global.verbose,
             format: global.output,
             told: None,
+            metadata: Metadata::new(),
         })
     }
 
@@ -266,6 +272,25 @@ impl Remote {
         self.client.info().map_or_else(|| self.server.clone(), |info| info.server.to_string())
     }
 
+    /// The same with this metadata in every request, those included that ask what a method takes:
+    /// a server that lets only the known in asks them too.
+    pub(crate) fn with_metadata(mut self, metadata: Metadata) -> Remote {
+        self.metadata = metadata;
+        self
+    }
+
+    /// Hands over what `-v` would say at the end, if it is to be said, for who says it with more.
+    pub(crate) fn take_summary(
+        &mut self,
+    ) -> Option<(serde_json::Map<String, serde_json::Value>, String)> {
+        let is_wanted = std::mem::take(&mut self.verbose) > 0;
+        is_wanted.then(|| self.summary())
+    }
+
+    fn options(&self, timeout: Duration) -> Options {
+        Options { metadata: self.metadata.clone(), ..Options::within(timeout) }
+    }
+
     fn left(&self) -> Duration {
         self.timeout.saturating_sub(self.opened.elapsed())
     }
@@ -294,7 +319,7 @@ impl Remote {
         let idempotency =
             if no_side_effects { Idempotency::NoSideEffects } else { Idempotency::Unknown };
         let called = Called::new(method).with_idempotency(idempotency);
-        let options = Options { timeout: Some(timeout), ..Options::default() };
+        let options = self.options(timeout);
         let began = Instant::now();
         let sent_before = self.meter.read().requests;
         let handle = self.client.submit(called, request, &options);
@@ -331,6 +356,7 @@ impl Remote {
                     elapsed: reply.elapsed,
                     at_least_once: reply.at_least_once,
                     token: reply.token,
+                    metadata: reply.metadata.clone(),
                 });
                 Ok(Answer { reply, interrupted })
             }
@@ -341,6 +367,7 @@ impl Remote {
                     elapsed: error.elapsed,
                     at_least_once: false,
                     token: error.token,
+                    metadata: error.metadata.clone(),
                 });
                 let server = self.server();
                 Err(Failure::Call(Box::new(Ended { error, interrupted, server })))
@@ -378,8 +405,8 @@ impl Remote {
         Failure::Call(Box::new(Ended { error, interrupted: true, server: self.server() }))
     }
 
-    /// The line of `-v`.
-    fn summary(&self) {
+    /// What `-v` says, as JSON and as a line.
+    fn summary(&self) -> (serde_json::Map<String, serde_json::Value>, String) {
         let total = self.opened.elapsed();
         let rto = self.client.info().map(|info| info.rto);
         let traffic = self.meter.read();
@@ -400,7 +427,10 @@ impl Remote {
         if let Some(token) = self.told.as_ref().and_then(|told| told.token.as_ref()) {
             line.push_str(&format!(", token {token}"));
         }
-        traffic::summary(self.format, object, line);
+        if let Some(told) = &self.told {
+            line.push_str(&metadata::text(&told.metadata));
+        }
+        (object, line)
     }
 }
 
@@ -419,12 +449,13 @@ impl Told {
     }
 
     fn json(&self, object: &mut serde_json::Map<String, serde_json::Value>) {
-        let Told { attempts, issues, elapsed, at_least_once, token } = self;
+        let Told { attempts, issues, elapsed, at_least_once, token, metadata } = self;
         object.insert("elapsedMs".into(), units::millis(*elapsed).into());
         object.insert("attempts".into(), (*attempts).into());
         object.insert("issues".into(), (*issues).into());
         object.insert("atLeastOnce".into(), (*at_least_once).into());
         object.insert("token".into(), token.as_ref().map(ToString::to_string).into());
+        object.insert("metadata".into(), metadata::json(metadata));
     }
 }
 
@@ -432,7 +463,8 @@ impl Told {
 impl Drop for Remote {
     fn drop(&mut self) {
         if self.verbose > 0 {
-            self.summary();
+            let (object, line) = self.summary();
+            traffic::summary(self.format, object, line);
         }
     }
 }

@@ -137,6 +137,7 @@ fn a_path_that_leads_nowhere_says_where_it_ends() {
         &[r#"items=[{"count":-1}]"#],
         "items[0].count: -1 does not fit uint32 (line 1, column ",
     );
+    refused(&["tags=[x"], "tags[0]: not JSON: expected value (line 1, column 2); text that begins");
     refused(&[r#"place={"within":{"x":1}}"#], "place.within: there is no field \"x\"");
     refused(
         &["level=HIGH"],

@@ -30,7 +30,7 @@ impl Remote {
             false => Idempotency::Unknown,
         };
         let called = Called::new(&method.name).with_idempotency(idempotency);
-        let options = Options { timeout: Some(self.timeout), ..Options::default() };
+        let options = self.options(self.timeout);
         Pipeline { called, options, began: BTreeMap::new(), remote: self }
     }
 }
