@@ -321,7 +321,7 @@ fn ctrl_c_fences_what_is_in_flight_and_calls_no_more() {
     let run = run.end();
     assert_eq!(run.code, 130, "{run:?}");
     assert!(run.stderr.contains("-> FENCE"), "{}", run.stderr);
-    assert!(run.stderr.contains("interrupted, what is left of the input was not called"));
+    assert!(run.stderr.contains("interrupted, the rest was not called"));
     let answers = answers(&run);
     assert!((1..=4).contains(&answers.len()), "{answers:?}");
     for (line, answer) in (1..).zip(&answers) {
@@ -346,6 +346,23 @@ fn endless_input_is_read_as_a_stream_and_a_closed_pipe_ends_it_quietly() {
     let last: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(last["value"].is_string(), "{last}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "exit 0\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_that_cannot_be_written_stop_the_batch_and_the_summary_says_what_ran() {
+    let daemon = Daemon::start();
+    let (_file, data) = file(".jsonl", (0..2_000).map(|_| "{}"));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&["call", "increment", "-d", &data])
+        .env("UDP_RPC_SERVER", daemon.address().to_string())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("stopped, the rest was not called"), "{stderr}");
+    assert!(stderr.contains("the answer cannot be written: "), "{stderr}");
 }
 
 #[test]

@@ -123,24 +123,30 @@ pub(crate) fn run(
 
     let Batch { tally, stop, .. } = batch;
     let elapsed = began.elapsed();
-    let exit = match stop.map(|(stop, _)| stop) {
+    let stop = stop.map(|(stop, _)| stop);
+    let exit = match &stop {
         Some(Stop::NobodyReads) => return Ok(Exit::Ok),
-        Some(Stop::Unwritable(error)) => return Err(error.into()),
+        Some(Stop::Unwritable(_)) => Exit::Failed,
         Some(Stop::Interrupted) => Exit::Interrupted,
         None => tally.exit(),
     };
     let mut object = tally.json(elapsed);
     object.insert("exit".into(), exit.number().into());
     let mut text = tally.text(elapsed);
-    if exit == Exit::Interrupted {
-        text.push_str("; interrupted, what is left of the input was not called");
+    match &stop {
+        Some(Stop::Interrupted) => text.push_str("; interrupted, the rest was not called"),
+        Some(_) => text.push_str("; stopped, the rest was not called"),
+        None => {}
     }
     if let Some((more, line)) = remote.take_summary() {
         object.extend(more);
         text = format!("{text}\n{line}");
     }
     traffic::summary(global.output, object, text);
-    Ok(exit)
+    match stop {
+        Some(Stop::Unwritable(error)) => Err(error.into()),
+        _ => Ok(exit),
+    }
 }
 
 impl Batch<'_> {
