@@ -65,13 +65,16 @@ impl Registry {
         self.add_as(id, method)
     }
 
-    /// Adds all methods of a service, and describes them.
+    /// Adds all methods of a service, and describes them: of its descriptors those of its own file
+    /// and of what that imports.
     ///
     /// # Errors
     ///
     /// What is wrong with the service itself, and whatever [`add`](Self::add) and `describe` can
     /// say. None of its methods is there then.
     pub fn add_service(&mut self, service: Service) -> Result<&mut Self, RegistryError> {
+        #[cfg(feature = "protobuf")]
+        let name = service.name().to_owned();
         let (descriptors, methods) = service.into_parts()?;
         let before = self.methods.len();
         for method in methods {
@@ -81,7 +84,7 @@ impl Registry {
             }
         }
         #[cfg(feature = "protobuf")]
-        if let Err(error) = self.describe(descriptors) {
+        if let Err(error) = self.schema.add_file_with(descriptors, &name) {
             self.truncate(before);
             return Err(error);
         }

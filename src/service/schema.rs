@@ -83,6 +83,24 @@ impl Schema {
         Ok(())
     }
 
+    /// Adds the file of a serialised `FileDescriptorSet` that declares this service, and what that
+    /// imports; all files when none declares it.
+    pub(crate) fn add_file_with(
+        &mut self,
+        file_descriptor_set: &[u8],
+        service: &str,
+    ) -> Result<(), RegistryError> {
+        let files = decode(file_descriptor_set)?;
+        let declares = |file: &&File| {
+            let scope = file.scope();
+            file.service.iter().any(|found| format!("{scope}.{}", found.name)[1..] == *service)
+        };
+        match files.iter().find(declares) {
+            Some(file) => self.add_file_of(file_descriptor_set, &file.name),
+            None => files.into_iter().try_for_each(|file| self.merge(file)),
+        }
+    }
+
     /// Adds a file, unless one of its name is there: then it must mean the same, and may add
     /// comments.
     fn merge(&mut self, mut file: File) -> Result<(), RegistryError> {
