@@ -1,10 +1,10 @@
-//! A server with one typed method and one that sees plain bytes, and a client that calls both.
+//! A server with one typed method and one that sees plain bytes, and both kinds of client.
 //!
 //! `cargo run --example hello`
 
 use std::time::Duration;
 
-use udp_rpc::client::{BlockingClient, Options};
+use udp_rpc::client::{BlockingClient, Client, Options};
 use udp_rpc::core::Outcome;
 use udp_rpc::server::Server;
 use udp_rpc::service::{Method, Registry, Status, Unary};
@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         reply.extend(request.iter().rev());
         Ok(())
     }))?;
-    let server = Server::builder(registry).listen("127.0.0.1:0").bind()?.spawn()?;
+    // On a free port of this host; anywhere else it is `builder`, `listen` and an address.
+    let server = Server::spawn_local(registry)?;
 
     let mut client = BlockingClient::connect(server.local_addr())?;
     println!("half of 14 is {}", client.call(&HALF, &14)?);
@@ -39,6 +40,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let error = error.expect_err("there is no such method");
     assert!(matches!(error.outcome, Outcome::NotExecuted(_)));
     println!("rewind: {error}");
+
+    // The other client makes any number of calls at once. Each is under way as soon as it is made,
+    // and is waited for here; an asynchronous program awaits it.
+    let shared = Client::connect(server.local_addr())?;
+    let calls: Vec<_> = (1..=1000).map(|number| shared.call(&HALF, &(2 * number))).collect();
+    let mut sum = 0;
+    for call in calls {
+        sum += call.wait()?;
+    }
+    println!("the halves of a thousand even numbers: {sum} in all");
 
     client.close();
     server.shutdown(Duration::from_secs(1))?;

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut client = BlockingClient::connect(server.local_addr())?;
 
     // A deadline: the handler runs, and its answer comes too late.
-    let brief = Options { timeout: Some(Duration::from_millis(100)), ..Options::default() };
+    let brief = Options::within(Duration::from_millis(100));
     let error = client.call_raw("demo.Kitchen/Cook", b"a stew", &brief).expect_err("too late");
     println!("a stew: {}", what_now(&error));
 

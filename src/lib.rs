@@ -11,6 +11,9 @@
 //! - [`core`] has the state machines of both, without sockets, clocks or threads.
 //! - [`wire`] reads and writes datagrams; `PROTOCOL.md` is their specification.
 //!
+//! In the repository, `docs/TUTORIAL.md` goes from an empty folder to a service with a `.proto` file
+//! of its own; `docs/GRPC.md` and `docs/SOCKETS.md` are for those who know one or the other.
+//!
 //! Imports run one way: `wire` ← `core` ← `service` ← `net` ← `client`, `server` ← the programs.
 //!
 //! ```
@@ -24,7 +27,7 @@
 //!
 //! let mut registry = Registry::new();
 //! registry.add(HALF.inline(|_context, n| Ok(n / 2)))?;
-//! let server = Server::builder(registry).listen("127.0.0.1:0").bind()?.spawn()?;
+//! let server = Server::spawn_local(registry)?;
 //!
 //! let mut client = BlockingClient::connect(server.local_addr())?;
 //! assert_eq!(client.call(&HALF, &14)?, 7);
