@@ -63,7 +63,7 @@ impl<Rep> Response<Rep> {
                 attempts: reply.attempts,
                 issues: reply.issues,
                 elapsed: reply.elapsed,
-                token: reply.token,
+                token: reply.token.map(Box::new),
             }),
         }
     }

@@ -80,6 +80,8 @@ pub struct Reply {
 }
 
 /// A call that did not end well: what went wrong, and what became of it.
+///
+/// It is small enough to be returned by value, as clippy's `result_large_err` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallError {
     /// gRPC's status code.
@@ -100,7 +102,7 @@ pub struct CallError {
     pub elapsed: Duration,
     /// With which any process can ask later what became of it; there when the outcome is unknown,
     /// or when the client was told to.
-    pub token: Option<CallToken>,
+    pub token: Option<Box<CallToken>>,
 }
 
 impl CallError {

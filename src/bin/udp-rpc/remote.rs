@@ -366,7 +366,7 @@ impl Remote {
                     issues: error.issues,
                     elapsed: error.elapsed,
                     at_least_once: false,
-                    token: error.token,
+                    token: error.token.as_deref().copied(),
                     metadata: error.metadata.clone(),
                 });
                 let server = self.server();
@@ -386,7 +386,7 @@ impl Remote {
             attempts,
             issues: 1,
             elapsed,
-            token: self.client.token(handle),
+            token: self.client.token(handle).map(Box::new),
         }
     }
 

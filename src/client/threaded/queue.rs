@@ -116,6 +116,7 @@ impl Shared {
     }
 
     /// Hands something over; gives it back with the reason if that cannot be.
+    #[expect(clippy::result_large_err, reason = "what is not taken goes back to whoever made it")]
     pub(super) fn push(&self, submission: Submission) -> Result<(), (Submission, Refused)> {
         if self.is_elsewhere() {
             return Err((submission, Refused::Forked));

@@ -57,7 +57,7 @@ impl Client {
             match &mut result {
                 Ok(reply) => reply.token = Some(token),
                 // Where an earlier issue may have run, that is the one to ask about.
-                Err(error) => error.token = error.token.or(Some(token)),
+                Err(error) => error.token = error.token.take().or(Some(Box::new(token))),
             }
         }
         if let Some(call) = self.calls.remove(&handle) {
@@ -281,7 +281,7 @@ fn error_of(
         issues: call.issues,
         elapsed: now.since(call.submitted),
         token: match outcome {
-            Outcome::Unknown => call.token,
+            Outcome::Unknown => call.token.map(Box::new),
             _ => None,
         },
     }

@@ -304,7 +304,7 @@ fn outcome_of_several_issues_is_not_executed_only_if_each_is() {
     let error = bench.failed(handle);
     assert_eq!((error.code, error.outcome), (Code::Unimplemented, Outcome::Unknown));
     assert_eq!(error.issues, 2);
-    assert_eq!(error.token, Some(token), "the issue that may have run");
+    assert_eq!(error.token.as_deref(), Some(&token), "the issue that may have run");
     assert!(error.message.ends_with("issued 2 times"), "{error}");
 }
 
