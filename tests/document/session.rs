@@ -53,19 +53,22 @@ impl Session {
             elsewhere: &[],
             after: |_, _| (),
             terminals: BTreeMap::new(),
-            has_python: has_python(),
+            has_python: Self::has_python(),
         }
+    }
+
+    /// Whether there is a Python that the pages' programs run with.
+    pub(crate) fn has_python() -> bool {
+        let probe = "import sys; sys.exit(sys.version_info < (3, 8))";
+        let mut python = Command::new("python3");
+        let python = python.args(["-c", probe]).stdin(Stdio::null()).stderr(Stdio::null());
+        python.status().is_ok_and(|status| status.success())
     }
 
     /// Commands that are not run, by how they begin, and why.
     pub(crate) fn elsewhere(mut self, commands: &'static [(&str, &str)]) -> Self {
         self.elsewhere = commands;
         self
-    }
-
-    /// The port that stands for the default one.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     /// Another variable for all commands.
@@ -190,13 +193,6 @@ fn excuse<'a>(
         return Some("there is no python3");
     }
     elsewhere.iter().find(|(begin, _)| command.starts_with(begin)).map(|(_, why)| *why)
-}
-
-fn has_python() -> bool {
-    let probe = "import sys; sys.exit(sys.version_info < (3, 8))";
-    let mut python = Command::new("python3");
-    let python = python.args(["-c", probe]).stdin(Stdio::null()).stderr(Stdio::null());
-    python.status().is_ok_and(|status| status.success())
 }
 
 /// A port of UDP that nothing has, and that no session of this process was given.
