@@ -69,7 +69,8 @@ struct Back(Option<Scope>);
 
 impl Drop for Back {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        // Dropped when the thread is there again: what goes with it may look where that is.
+        drop(CURRENT.replace(self.0.take()));
     }
 }
 
@@ -111,6 +112,22 @@ mod tests {
             assert_eq!(Scope::current().unwrap().deadline, deadline);
         });
         assert!(Scope::current().is_none());
+    }
+
+    #[test]
+    fn whatever_goes_with_a_scope_may_look_at_the_one_around_it() {
+        struct Looks(std::sync::mpsc::Sender<bool>);
+        impl Drop for Looks {
+            fn drop(&mut self) {
+                self.0.send(Scope::current().is_some()).unwrap();
+            }
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let looks = Looks(tell);
+        let inner = scope(1);
+        inner.cancel.on_cancel(move || drop(looks));
+        scope(2).enter(|| inner.enter(|| ()));
+        assert_eq!(told.recv(), Ok(true));
     }
 
     #[test]
