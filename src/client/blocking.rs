@@ -162,7 +162,7 @@ impl BlockingClient {
         let prepared = self.common.prepare(now, method, request, options);
         let handle = match prepared.call {
             Ok(call) => self.core.call(now, call),
-            Err(status) => self.core.refuse(status.code, status.message),
+            Err(error) => self.core.refuse(error),
         };
         let linked = prepared.cancel.map(|cancel| {
             let (cancelled, link) = (Arc::clone(&self.cancelled), self.link.interrupter());
@@ -379,12 +379,18 @@ impl BlockingClient {
         #[expect(clippy::expect_used, reason = "going on with the parent's sockets is no choice")]
         self.link.forked().expect("the system had a poll when the client was made");
         self.core.forked(seed);
-        self.at_end.clear();
+        self.forget_ends();
         // Not emptied: the thread that adds to it may have held its lock, and was not copied.
         self.cancelled = Arc::default();
         self.ended.clear();
         self.pinged.clear();
         self.process = process;
+    }
+
+    /// Forgets what the ends of another process's calls bring with them. Its memory stays: to take
+    /// a listener away needs a lock, which a thread that was not copied may have held.
+    fn forget_ends(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.at_end));
     }
 }
 
@@ -392,8 +398,9 @@ impl Drop for BlockingClient {
     fn drop(&mut self) {
         self.close();
         if self.process != std::process::id() {
-            return; // Calls and hooks are another process's.
+            return self.forget_ends(); // Calls and hooks are another process's.
         }
+        self.collect();
         for watch in std::mem::take(&mut self.at_end).into_values().filter_map(|end| end.watch) {
             let text = "the client was dropped before the call ended";
             let never_sent = CallError::never_sent(Code::Cancelled, text);
@@ -411,6 +418,9 @@ impl std::fmt::Debug for BlockingClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::hook::{Ended, Hook, Starting};
+    use crate::service::{CancelToken, Scope, Status};
+    use crate::wire::MetadataRef;
 
     #[test]
     fn calls_of_the_parent_do_not_go_on_in_a_forked_child() {
@@ -429,5 +439,48 @@ mod tests {
         assert_ne!(parents, childs);
         let (_, child) = silent.recv_from(&mut buffer).unwrap();
         assert_ne!(parent, child, "a socket of its own");
+    }
+
+    #[test]
+    fn call_that_ended_before_its_client_was_dropped_is_told_as_it_ended() {
+        struct Refuses(std::sync::mpsc::Sender<CallError>);
+        impl Hook for Refuses {
+            fn start(&self, call: &mut Starting<'_>) {
+                let status = Status::new(Code::Unauthenticated, "no credentials");
+                call.refuse(Status { details: vec![7], ..status });
+            }
+            fn end(&self, call: &Ended<'_>) {
+                self.0.send(call.result.unwrap_err().clone()).unwrap();
+            }
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let builder = BlockingClient::builder().hook(Refuses(tell));
+        let mut client = builder.connect("127.0.0.1:9").unwrap();
+        client.submit("test.Counter/Increment", b"", &Options::default());
+        drop(client);
+        let error = told.recv().unwrap();
+        assert_eq!(error.code, Code::Unauthenticated, "{error}");
+        let expected = CallError::never_sent(Code::Unauthenticated, "no credentials");
+        assert_eq!(error, CallError { details: vec![7], ..expected });
+        assert!(told.recv().is_err(), "told once");
+    }
+
+    #[test]
+    fn forked_child_touches_no_lock_of_the_call_inside_which_the_parent_called() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for uses_it in [true, false] {
+            let mut client = BlockingClient::connect(silent.local_addr().unwrap()).unwrap();
+            let cancel = CancelToken::new();
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            let scope = Scope::new(deadline, cancel.clone(), MetadataRef::EMPTY);
+            scope.enter(|| client.submit("test.Counter/Increment", b"", &Options::default()));
+            client.process = client.process.wrapping_add(1);
+            // A thread that was not copied held it.
+            let _lock = cancel.lock_for_ever();
+            if uses_it {
+                assert_eq!(client.wait_any(), None);
+            }
+            drop(client);
+        }
     }
 }

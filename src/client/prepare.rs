@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::hook::{Hook, Starting, Watch};
 use super::{Method, Options};
-use crate::core::Time;
 use crate::core::client::NewCall;
+use crate::core::{CallError, Time};
 use crate::service::{CancelToken, Scope, Status};
 use crate::wire::{MAX_REQUEST_BODY, Metadata};
 
@@ -29,7 +29,7 @@ pub(super) struct Common {
 /// A call that is ready for the core.
 pub(super) struct Prepared {
     /// The call, unless it is not to be made, and why.
-    pub(super) call: Result<NewCall, Status>,
+    pub(super) call: Result<NewCall, CallError>,
     /// When this is set, the call is cancelled.
     pub(super) cancel: Option<CancelToken>,
     /// Who is told its end.
@@ -74,7 +74,9 @@ impl Common {
             no_side_effects: method.has_no_side_effects(),
             retry: options.retry,
         };
-        let call = refused.map_or(Ok(call), Err);
+        let call = refused.map_or(Ok(call), |Status { code, message, details }| {
+            Err(CallError { details, ..CallError::never_sent(code, message) })
+        });
         Prepared { call, cancel: scope.map(|scope| scope.cancel), watch }
     }
 }

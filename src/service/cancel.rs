@@ -108,6 +108,12 @@ impl CancelToken {
         }
     }
 
+    /// As a thread does that is not copied by a fork.
+    #[cfg(test)]
+    pub(crate) fn lock_for_ever(&self) -> impl Drop + '_ {
+        self.0.as_ref().expect("a token that can be set").listeners()
+    }
+
     /// Listeners that wait.
     #[cfg(test)]
     pub(crate) fn listeners(&self) -> usize {

@@ -139,20 +139,25 @@ impl Driver {
         self.pings.insert(handle, answer);
     }
 
-    /// Gives the token of a call once it has been sent.
+    /// Gives the token of a call once it has been sent: now if that is possible, since it may be
+    /// the call's end that comes next.
     pub(super) fn give_token(&mut self, call: CallHandle, answer: Answer<Option<CallToken>>) {
-        self.tokens.push((call, answer));
+        self.link.flush(&mut self.core);
+        self.try_token(call, answer);
     }
 
     fn give_tokens(&mut self) {
-        // Those whose calls have ended are dropped, which answers that there is none.
-        let waiting = std::mem::take(&mut self.tokens);
-        for (call, answer) in waiting {
-            match self.core.token(call) {
-                Some(token) => answer.give(Some(token)),
-                None if self.core.is_open(call) => self.tokens.push((call, answer)),
-                None => {}
-            }
+        for (call, answer) in std::mem::take(&mut self.tokens) {
+            self.try_token(call, answer);
+        }
+    }
+
+    fn try_token(&mut self, call: CallHandle, answer: Answer<Option<CallToken>>) {
+        match self.core.token(call) {
+            Some(token) => answer.give(Some(token)),
+            None if self.core.is_open(call) => self.tokens.push((call, answer)),
+            // It has ended. Dropped, the answer says that there is none.
+            None => {}
         }
     }
 

@@ -139,18 +139,15 @@ impl Client {
         let prepared = shared.common.prepare(shared.clock.now(), method, request, options);
         let Prepared { call, cancel, watch } = prepared;
         let place = Place::new();
-        let submission = call.map_err(|status| CallError::never_sent(status.code, status.message));
-        let linked = match (&submission, cancel) {
-            (Ok(_), Some(cancel)) => {
-                let (shared, place) = (Arc::clone(shared), Arc::clone(&place));
-                Some(cancel.listen(move || {
-                    let _ = shared.push(Submission::Cancel(place, Cancelled::WithParent));
-                }))
-            }
-            _ => None,
-        };
+        let parent = cancel.filter(|_| call.is_ok());
+        let linked = parent.as_ref().map(|cancel| {
+            let (shared, place) = (Arc::clone(shared), Arc::clone(&place));
+            cancel.listen(move || {
+                let _ = shared.push(Submission::Cancel(place, Cancelled::WithParent));
+            })
+        });
         let promise = Promise::new(Arc::clone(&place), watch, linked);
-        let refused = match submission {
+        let refused = match call {
             Err(error) => Some((promise, error)),
             Ok(call) => match shared.push(Submission::Call(call, promise)) {
                 Err((Submission::Call(_, promise), why)) => Some((promise, never_handed_over(why))),
@@ -158,7 +155,14 @@ impl Client {
             },
         };
         match refused {
-            None => Call::new(place, Arc::clone(shared)),
+            None => {
+                // The listener may have come before the call, when there was nothing to cancel.
+                if parent.is_some_and(|cancel| cancel.is_cancelled()) {
+                    let cancel = Submission::Cancel(Arc::clone(&place), Cancelled::WithParent);
+                    let _ = shared.push(cancel);
+                }
+                Call::new(place, Arc::clone(shared))
+            }
             Some((promise, error)) => {
                 promise.keep(Err(error));
                 Call::refused(place, Arc::clone(shared))

@@ -2,16 +2,15 @@
 //!
 //! Invariant: a call given up while it runs ends as unknown, never as not executed.
 
-use super::{CallHandle, Client, Event};
+use super::{CallHandle, Client, Event, NEVER_SENT};
 use crate::core::{CallError, Time};
-use crate::wire::Code;
 
 impl Client {
-    /// A call that its driver refuses: nothing is sent, and its end, as never sent, arrives like
-    /// any other's.
-    pub fn refuse(&mut self, code: Code, message: String) -> CallHandle {
+    /// A call that its driver refuses with this error: nothing is sent, and its end, as never
+    /// sent, arrives like any other's.
+    pub fn refuse(&mut self, error: CallError) -> CallHandle {
         let handle = self.next_handle();
-        let error = CallError::never_sent(code, message);
+        let error = CallError { outcome: NEVER_SENT, ..error };
         self.events.push_back(Event::Ended { handle, result: Err(error) });
         handle
     }

@@ -150,7 +150,8 @@ fn patience_does_not_move_a_deadline_away() {
 #[test]
 fn refused_call_ends_as_never_sent_and_sends_nothing() {
     let mut bench = Bench::settled();
-    let handle = bench.client.refuse(Code::Unauthenticated, "no credentials".to_owned());
+    let refusal = CallError::never_sent(Code::Unauthenticated, "no credentials");
+    let handle = bench.client.refuse(CallError { outcome: Outcome::Unknown, ..refusal });
     assert!(bench.client.has_events());
     let error = bench.failed(handle);
     assert_eq!((error.code, error.outcome), (Code::Unauthenticated, NEVER_SENT));
