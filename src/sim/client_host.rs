@@ -12,7 +12,8 @@ use super::work::Request;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{self, CallHandle, Client, ClientConfig, NewCall};
-use crate::core::{CallToken, Prf};
+use crate::core::{CallError, CallToken, Prf};
+use crate::wire::Code;
 
 /// What befalls clients.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +115,12 @@ impl ClientHost {
         let reply_metadata = self.contents.pick(&[0, 0, 1, 40, 800]);
         let request = Request { tag: 0, service, reply_len, metadata, reply_metadata };
         let request = net.oracle.called(net.now, method, self.clock, deadline, request);
+        if self.contents.chance(self.work.refuse) {
+            let error = CallError::never_sent(Code::Unauthenticated, "refused by its own side");
+            let handle = self.client.refuse(error);
+            self.open.insert(handle, request.tag);
+            return self.settle(net);
+        }
         let call = NewCall {
             method: method.id(),
             metadata: request.metadata(),
@@ -127,7 +134,11 @@ impl ClientHost {
         let (client, life) = (self.index, self.life);
         if net.dice.chance(self.work.cancel) {
             let after = net.dice.log_range(Duration::from_micros(10), Duration::from_secs(10));
-            net.schedule(after, Event::Cancel { client, life, handle });
+            let impatient = self.contents.chance(self.work.impatient);
+            let longest = Duration::from_secs(10);
+            let patience =
+                impatient.then(|| self.contents.log_range(Duration::from_micros(10), longest));
+            net.schedule(after, Event::Cancel { client, life, handle, patience });
         }
         if net.dice.chance(self.work.inquire) {
             let after = net.dice.log_range(Duration::from_micros(10), Duration::from_secs(10));
@@ -137,12 +148,26 @@ impl ClientHost {
     }
 
     /// Cancels a call, if it has not ended.
-    pub(super) fn cancel(&mut self, net: &mut Net, life: u32, handle: CallHandle) {
-        let event = Event::Cancel { client: self.index, life, handle };
-        if life != self.life || !self.open.contains_key(&handle) || self.sleeps(net, event) {
+    pub(super) fn cancel(
+        &mut self,
+        net: &mut Net,
+        life: u32,
+        handle: CallHandle,
+        patience: Option<Duration>,
+    ) {
+        let event = Event::Cancel { client: self.index, life, handle, patience };
+        let tag = self.open.get(&handle).copied();
+        let Some(tag) = tag.filter(|_| life == self.life && !self.sleeps(net, event)) else {
             return;
+        };
+        let now = self.clock.read(net.now);
+        match patience {
+            None => self.client.cancel(now, handle),
+            Some(patience) => {
+                self.client.cancel_by(now, handle, now + patience);
+                net.oracle.impatient(tag, now + patience);
+            }
         }
-        self.client.cancel(self.clock.read(net.now), handle);
         self.settle(net);
     }
 

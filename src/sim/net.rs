@@ -103,6 +103,8 @@ pub(super) enum Event {
         life: u32,
         /// The call.
         handle: CallHandle,
+        /// How long it then waits for the server's word, if not until the deadline.
+        patience: Option<Duration>,
     },
     /// A client gives a call's token away.
     GiveToken {

@@ -91,6 +91,8 @@ struct Call {
     clock: Clock,
     /// By the client's clock.
     deadline: Time,
+    /// When its caller waits no longer, by the client's clock: at the deadline, or sooner.
+    patience: Time,
     runs: Vec<u64>,
     end: End,
 }
@@ -197,9 +199,17 @@ impl Oracle {
     ) -> Request {
         let request = Request { tag: self.calls.len() as u64, ..request };
         let (runs, end) = (Vec::new(), End::Open);
-        self.calls.push(Call { made, request, method, clock, deadline, runs, end });
+        let patience = deadline;
+        self.calls.push(Call { made, request, method, clock, deadline, patience, runs, end });
         self.ends.calls += 1;
         request
+    }
+
+    /// The caller cancels this call, and waits no longer than until then.
+    pub(super) fn impatient(&mut self, tag: u64, until: Time) {
+        if let Some(call) = usize::try_from(tag).ok().and_then(|tag| self.calls.get_mut(tag)) {
+            call.patience = call.patience.min(until);
+        }
     }
 
     /// A handler's first instruction; gives the number of the run.
@@ -285,10 +295,10 @@ impl Oracle {
             let detail = format!("call {tag} ended twice: {:?}, then {result:?}", call.end);
             self.broken(Promise::EveryCallEnds, at, detail);
         }
-        let deadline = call.deadline.max(call.clock.read(awake_since));
-        let late = call.clock.read(at).as_micros().saturating_sub(deadline.as_micros());
+        let due = call.patience.max(call.clock.read(awake_since));
+        let late = call.clock.read(at).as_micros().saturating_sub(due.as_micros());
         if late > SLACK_US {
-            let detail = format!("call {tag} ended {late} µs after its deadline: {result:?}");
+            let detail = format!("call {tag} ended {late} µs after it was due: {result:?}");
             self.broken(Promise::EveryCallEnds, at, detail);
         }
         let end = match result {

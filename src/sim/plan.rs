@@ -102,6 +102,10 @@ pub(super) struct Workload {
     pub service_most: Duration,
     /// Probability that a call is cancelled.
     pub cancel: f64,
+    /// Probability that whoever cancels a call waits only so long for the server's word.
+    pub impatient: f64,
+    /// Probability that a call is refused by its own side, and never made.
+    pub refuse: f64,
     /// Probability that a call's token is given out and asked about.
     pub inquire: f64,
     /// Probability that the kernel takes a datagram not.
@@ -131,6 +135,8 @@ pub(super) struct Fortune {
     pub drain: f64,
     /// Workers of the pool.
     pub workers: u32,
+    /// Probability that a call is turned away by the hook, before its handler's first instruction.
+    pub turned_away: f64,
     /// Longest time from a worker's claim to the handler's first instruction.
     pub hand_over_most: Duration,
     /// Probability that a client hears at once that nobody listens.
@@ -179,6 +185,7 @@ impl Plan {
                 down_most: Duration::ZERO,
                 drain: 0.0,
                 workers: 64,
+                turned_away: 0.0,
                 hand_over_most: Duration::from_micros(100),
                 refused_hint: 0.0,
                 blocked: 0.0,
@@ -289,6 +296,8 @@ impl Workload {
             methods: vec![Method::Count, Method::Work, Method::Read],
             service_most: Duration::from_millis(500),
             cancel: 0.0,
+            impatient: 0.0,
+            refuse: 0.0,
             inquire: 0.0,
             unsent: 0.0,
             blocked: 0.0,
@@ -317,6 +326,8 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             methods: vec![Method::Count, Method::Count, Method::Work, Method::Read],
             service_most: dice.log_range(Duration::from_micros(10), Duration::from_millis(300)),
             cancel: 0.0,
+            impatient: 0.0,
+            refuse: 0.0,
             inquire: 0.0,
             unsent: 0.0,
             blocked: 0.0,
@@ -336,6 +347,8 @@ fn workload(dice: &mut Dice, kind: Kind, rtt: Duration, longest: Duration, calls
             methods: (0..8).map(|_| hostile_method(dice)).collect(),
             service_most: dice.log_range(Duration::from_micros(10), Duration::from_secs(20)),
             cancel: dice.rate(0.5),
+            impatient: 0.5,
+            refuse: 0.02,
             inquire: dice.rate(0.2),
             unsent: dice.rate(0.5),
             blocked: dice.rate(0.2),
@@ -417,6 +430,7 @@ fn hostile_fortune(dice: &mut Dice) -> Fortune {
         down_most: dice.log_range(Duration::from_millis(1), crash / 10),
         drain: dice.pick(&[0.0, 0.5, 1.0]),
         workers: dice.pick(&[1, 2, 8, 64]),
+        turned_away: 0.02,
         hand_over_most: dice.log_range(Duration::from_micros(1), Duration::from_secs(5)),
         refused_hint: dice.pick(&[0.0, 0.5, 1.0]),
         blocked: dice.rate(0.2),

@@ -134,6 +134,7 @@ impl ServerHost {
     pub(super) fn heal(&mut self, net: &mut Net) {
         self.fortune.crash = None;
         self.fortune.blocked = 0.0;
+        self.fortune.turned_away = 0.0;
         self.stalled_until = net.now;
         if self.process.as_ref().is_none_or(|process| process.server.is_draining()) {
             self.process = None;
@@ -196,17 +197,24 @@ impl ServerHost {
         process.watch.received(from, process.server.clock(now), &bytes);
         let route = Route { remote: from, local: Some(self.address.ip()), socket: 0 };
         let start = process.server.handle_datagram(now, &route, &bytes);
-        if let Some(start) = start {
-            let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
-            let request = Request::from_body(start.body);
-            let tag = request.map_or(u64::MAX, |request| request.tag);
-            let (identity, metadata) = ((self.life, start.key), start.metadata);
-            let run = net.oracle.started(net.now, identity, method, tag, metadata);
-            net.oracle.finished(run);
-            if let Some(request) = request {
-                process.ran += 1;
-                complete(&mut process.server, now, start.key, method, request, run);
+        match start {
+            Some(start) if net.dice.chance(self.fortune.turned_away) => {
+                let end = End::NotStarted(why_turned_away(net));
+                process.server.complete(now, start.key, end);
             }
+            Some(start) => {
+                let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
+                let request = Request::from_body(start.body);
+                let tag = request.map_or(u64::MAX, |request| request.tag);
+                let (identity, metadata) = ((self.life, start.key), start.metadata);
+                let run = net.oracle.started(net.now, identity, method, tag, metadata);
+                net.oracle.finished(run);
+                if let Some(request) = request {
+                    process.ran += 1;
+                    complete(&mut process.server, now, start.key, method, request, run);
+                }
+            }
+            None => {}
         }
         self.settle(net);
     }
@@ -238,8 +246,13 @@ impl ServerHost {
         let Some(process) = &mut self.process else { return };
         let Some(work) = process.jobs.get_mut(&job) else { return };
         let expired = net.dropped != Some(Rule::ExpiryAtStart) && now >= work.expiry;
-        if expired || work.cancelled {
-            let reason = if expired { Reason::Expired } else { Reason::Fenced };
+        let turned_away = net.dice.chance(self.fortune.turned_away);
+        if expired || work.cancelled || turned_away {
+            let reason = match (expired, work.cancelled) {
+                (true, _) => Reason::Expired,
+                (false, true) => Reason::Fenced,
+                (false, false) => why_turned_away(net),
+            };
             process.server.complete(now, work.key, End::NotStarted(reason));
             process.jobs.remove(&job);
             process.idle += 1;
@@ -378,6 +391,11 @@ impl ServerHost {
             net.oracle.broken(Promise::CountersAddUp, net.now, detail);
         }
     }
+}
+
+/// Why the hook turns a call away.
+fn why_turned_away(net: &mut Net) -> Reason {
+    net.dice.pick(&[Reason::Unauthenticated, Reason::Unauthorised, Reason::RateLimited])
 }
 
 /// What the driver says of a handler that has run.

@@ -234,9 +234,9 @@ impl World {
             }
             Event::ServerRises(n) => self.server(n, ServerHost::rise),
             Event::Call(n) => self.clients.get_mut(n).into_iter().for_each(|c| c.call(net)),
-            Event::Cancel { client, life, handle } => {
+            Event::Cancel { client, life, handle, patience } => {
                 let client = self.clients.get_mut(client);
-                client.into_iter().for_each(|client| client.cancel(net, life, handle));
+                client.into_iter().for_each(|client| client.cancel(net, life, handle, patience));
             }
             Event::GiveToken { client, life, handle } => {
                 let host = self.clients.get_mut(client);

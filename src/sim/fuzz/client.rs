@@ -1,10 +1,12 @@
 //! The client core: what a server might say and time steps out of fuzz bytes, watched from the
 //! socket.
 //!
-//! What must hold whatever comes: every call ends once, and by its deadline; no copy of a request
-//! is sent after it; all copies of an identity are the same; another identity is used only once the
-//! earlier one is proved never to run, or the method has no side effects; Ok, Executed and
-//! NotExecuted are claimed only after an answer that proves them.
+//! What must hold whatever comes (`checks`): every call ends once, and by its deadline; no copy of
+//! a request is sent after it; all copies of an identity are the same; another identity is used
+//! only once the earlier one is proved never to run, or the method has no side effects; Ok,
+//! Executed and NotExecuted are claimed only after an answer that proves them.
+
+mod checks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,12 +17,11 @@ use super::metadata_of;
 #[cfg(test)]
 use crate::core::Rules;
 use crate::core::client::{CallHandle, Client, ClientConfig, Event, NewCall};
-use crate::core::{Outcome, Rule, Seed, Time};
+use crate::core::{CallError, Rule, Seed, Time};
 use crate::sim::net::SERVER;
 use crate::wire::{
-    Birth, CallId, Code, Datagram, Epoch, Flags, FromClient, FromServer, HelloAck, Limits,
-    MAX_DATAGRAM, Metadata, MethodId, PathProof, Reason, SessionId, SlotState, parse_from_client,
-    parse_from_server, seal,
+    Birth, CallId, Code, Datagram, Epoch, Flags, FromServer, HelloAck, Limits, Metadata, MethodId,
+    PathProof, Reason, SessionId, SlotState, parse_from_server, seal,
 };
 
 /// Steps of a script at most, so that no input takes long.
@@ -128,8 +129,15 @@ impl Probe {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 24 {
+        let choice = input.byte();
+        match choice % 24 {
+            0..=3 if choice >= 240 => self.refuse(),
             0..=3 => self.call(input),
+            4 if choice >= 128 => {
+                if let Some(handle) = self.tags.get(input.below(self.tags.len())).copied() {
+                    self.cancel_by(handle, Duration::from_millis(u64::from(choice) * 4));
+                }
+            }
             4 => {
                 if let Some(handle) = self.tags.get(input.below(self.tags.len())) {
                     self.client.cancel(self.now, *handle);
@@ -164,6 +172,21 @@ impl Probe {
             _ => self.answer(input),
         }
         self.settle();
+    }
+
+    /// A call that its own side refuses: it has no deadline to miss, and nothing to be sent.
+    fn refuse(&mut self) {
+        let handle = self.client.refuse(CallError::never_sent(Code::Unauthenticated, "refused"));
+        let (deadline, no_side_effects, identities) = (self.now, false, Vec::new());
+        self.calls.insert(handle, Call { deadline, no_side_effects, ended: false, identities });
+    }
+
+    fn cancel_by(&mut self, handle: CallHandle, patience: Duration) {
+        let until = self.now + patience;
+        self.client.cancel_by(self.now, handle, until);
+        if let Some(call) = self.calls.get_mut(&handle).filter(|call| !call.ended) {
+            call.deadline = call.deadline.min(until);
+        }
     }
 
     fn call(&mut self, input: &mut Input<'_>) {
@@ -386,108 +409,6 @@ impl Probe {
                 self.ended(handle, result);
             }
         }
-    }
-
-    fn sending(&mut self, datagram: &[u8], unsent: bool) {
-        assert!(datagram.len() <= MAX_DATAGRAM, "{} bytes sent", datagram.len());
-        let Datagram { attempt, message } = match parse_from_client(datagram) {
-            Ok(parsed) => parsed,
-            Err(error) => panic!("the client sent what is no datagram: {error}"),
-        };
-        match message {
-            FromClient::Hello { nonce, .. } => self.nonces.push(nonce),
-            FromClient::Request { session, call, expiry, metadata, body, .. } => {
-                self.sent.push((session, call, attempt));
-                let tag = body.first().copied().unwrap_or(0);
-                assert_eq!(metadata, metadata_of(tag.into()).borrow(), "call {tag}");
-                self.requested((session, call), tag, expiry, unsent);
-            }
-            FromClient::Fence { session, call, .. }
-            | FromClient::Status { session, call, .. }
-            | FromClient::Ping { session, call, .. } => self.sent.push((session, call, attempt)),
-            FromClient::Close { session, .. } => {
-                self.sent.push((session, CallId(0), attempt));
-                self.closing(session);
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.closed = true;
-                }
-            }
-            FromClient::Ack { .. } => {}
-        }
-    }
-
-    /// CLOSE goes out only when the outcome of every call of the session is known, and nobody may
-    /// ask later.
-    fn closing(&self, session: SessionId) {
-        let of_session = self.issues.iter().filter(|((of, _), _)| *of == session);
-        for (identity, issue) in of_session {
-            let answered = !issue.answers.is_empty() || issue.reply_gone;
-            assert!(answered || issue.proved || issue.sent == 0, "{identity:?} is closed");
-        }
-        let given = self.sessions.get(&session).is_some_and(|session| session.token_given);
-        assert!(!given, "{session:?} is closed, and a token of it was given out");
-    }
-
-    fn requested(&mut self, identity: Identity, tag: u8, expiry: u64, unsent: bool) {
-        let handle = self.tags[usize::from(tag)];
-        let bound = self.sessions.get(&identity.0).map_or(0, |session| self.bound(session));
-        let Some(call) = self.calls.get_mut(&handle) else { panic!("no call {handle:?}") };
-        assert!(!call.ended, "{handle:?} is sent after its end");
-        assert!(self.now <= call.deadline, "{handle:?} is sent after its deadline");
-        let left = u64::try_from(call.deadline.since(self.now).as_micros()).unwrap_or(u64::MAX);
-        if !call.identities.contains(&identity) {
-            if !call.no_side_effects {
-                for earlier in &call.identities {
-                    let issue = &self.issues[earlier];
-                    assert!(issue.proved || issue.sent == 0, "{handle:?} is sent under another id");
-                }
-            }
-            call.identities.push(identity);
-            assert!(
-                expiry <= bound.saturating_add(left),
-                "{handle:?} may start after its deadline"
-            );
-        }
-        let issue = self.issues.entry(identity).or_insert(Issue {
-            tag,
-            expiry,
-            sent: 0,
-            clock_at_first: bound,
-            proved: false,
-            answers: Vec::new(),
-            reply_gone: false,
-        });
-        assert_eq!((issue.tag, issue.expiry), (tag, expiry), "two requests with one identity");
-        issue.sent += u32::from(!unsent);
-    }
-
-    fn ended(
-        &mut self,
-        handle: CallHandle,
-        result: Result<(Metadata, Vec<u8>), (Outcome, Code, Metadata)>,
-    ) {
-        let Some(call) = self.calls.get_mut(&handle) else { panic!("no call {handle:?}") };
-        assert!(!call.ended, "{handle:?} ended twice");
-        assert!(self.now <= call.deadline + SLACK, "{handle:?} ended late");
-        call.ended = true;
-        let issues: Vec<&Issue> = call.identities.iter().map(|id| &self.issues[id]).collect();
-        let holds = match &result {
-            Ok((metadata, body)) => {
-                let answer = (Code::Ok, metadata.clone(), body.clone());
-                issues.iter().any(|issue| issue.answers.contains(&answer))
-            }
-            Err((Outcome::Executed, code, metadata)) => issues.iter().any(|issue| {
-                let mut answers = issue.answers.iter();
-                issue.reply_gone && metadata.is_empty()
-                    || answers.any(|(status, told, _)| (status, told) == (code, metadata))
-            }),
-            Err((Outcome::NotExecuted(_), _, metadata)) => {
-                let never = |issue: &&Issue| issue.proved || issue.sent == 0;
-                metadata.is_empty() && issues.iter().all(never)
-            }
-            Err((Outcome::Unknown, _, metadata)) => metadata.is_empty(),
-        };
-        assert!(holds, "{handle:?} ended {result:?} without an answer that says so");
     }
 
     fn run_dry(&mut self) {

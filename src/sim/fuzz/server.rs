@@ -288,7 +288,8 @@ impl Probe {
         }
     }
 
-    /// A worker comes to one of its jobs: too late, or to run it from start to end, or never.
+    /// A worker comes to one of its jobs: too late, or to run it from start to end, or to
+    /// turn it away, or never.
     fn complete(&mut self, input: &mut Input<'_>) {
         if self.jobs.is_empty() {
             return;
@@ -297,8 +298,17 @@ impl Probe {
         if self.now >= job.expiry {
             self.server.complete(self.now, job.key, End::NotStarted(Reason::Expired));
         } else {
-            self.start(job.key, job.expiry, &job.metadata);
-            self.end(job.key, job.method, input.byte());
+            match input.byte() {
+                // The hook turns the call away.
+                248.. => {
+                    let end = End::NotStarted(Reason::Unauthenticated);
+                    self.server.complete(self.now, job.key, end);
+                }
+                choice => {
+                    self.start(job.key, job.expiry, &job.metadata);
+                    self.end(job.key, job.method, choice);
+                }
+            }
         }
         self.server.recycle(job.body);
     }

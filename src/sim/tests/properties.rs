@@ -141,6 +141,33 @@ fn handler_that_runs_past_its_expiry_or_is_fenced_sees_its_cancel_token() {
 }
 
 #[test]
+fn impatient_caller_hears_in_time_and_what_it_hears_stays_true() {
+    let mut stage = Stage::new(None);
+    let (runs, waits) = (stage.call(0, Method::Work, s(20)), stage.call(0, Method::Work, s(20)));
+    stage.exchange_without_work();
+    assert!(stage.claim());
+    stage.begin_all();
+    stage.cancel_within(0, runs, s(1));
+    // The server never hears that the other one is not wanted, and runs it later.
+    stage.cancel_within(0, waits, s(1));
+    stage.exchange_only(|held| held.kind() != Kind::Fence);
+    stage.lose_all();
+    stage.pass(s(2));
+    stage.lose_all();
+    for call in [runs, waits] {
+        let error = stage.result(call).and_then(|result| result.as_ref().err());
+        assert_eq!(error.map(|error| error.outcome), Some(Outcome::Unknown));
+    }
+    assert!(stage.claim());
+    stage.begin_all();
+    stage.end_job(0);
+    stage.end_job(0);
+    stage.exchange();
+    assert_eq!((stage.oracle.runs_of(runs), stage.oracle.runs_of(waits)), (1, 1));
+    fine(stage);
+}
+
+#[test]
 fn one_progress_goes_unasked_after_two_hundred_milliseconds() {
     let mut stage = Stage::new(None);
     stage.call(0, Method::Work, s(20));

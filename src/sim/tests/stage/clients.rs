@@ -126,6 +126,14 @@ impl Stage {
         self.settle_client(actor);
     }
 
+    /// Cancels a call, and waits only so long for the server's word.
+    pub(in crate::sim::tests) fn cancel_within(&mut self, actor: usize, tag: u64, span: Duration) {
+        let (now, handle) = (self.now, self.handle(actor, tag));
+        self.actors[actor].client.cancel_by(now, handle, now + span);
+        self.oracle.impatient(tag, now + span);
+        self.settle_client(actor);
+    }
+
     /// Gives a call's token out.
     pub(in crate::sim::tests) fn token(&mut self, actor: usize, tag: u64) -> CallToken {
         let handle = self.handle(actor, tag);
