@@ -7,10 +7,10 @@
 //!
 //! ```toml
 //! [dependencies]
-//! udp-rpc = "0.1"
+//! udp-rpc = { version = "0.2", default-features = false, features = ["protobuf"] }
 //!
 //! [build-dependencies]
-//! udp-rpc-build = "0.1"
+//! udp-rpc-build = "0.2"
 //! ```
 //!
 //! `build.rs`:
