@@ -12,9 +12,13 @@ use prost_types::{
     ServiceDescriptorProto,
 };
 use udp_rpc::server::Running;
-use udp_rpc::service::generated::v1::{DescribeReply, DescribeRequest, ListReply, MethodSummary};
+use udp_rpc::service::generated::v1::statistics::READ;
+use udp_rpc::service::generated::v1::{
+    DescribeReply, DescribeRequest, Gauge, ListReply, MethodSummary, ReadReply, ReadRequest,
+};
+use udp_rpc::service::{Registry, Status};
 
-use crate::reflected::{SHOP, compile, listing, part, reflecting};
+use crate::reflected::{SHOP, compile, listing, part, reflecting, serve};
 use crate::run::{Run, at};
 
 /// How every lie about the types is called.
@@ -416,4 +420,48 @@ fn names_in_a_list_do_not_play_with_the_terminal() {
     let server = listing(|_| Ok(page("a\x1b[2J.B/\x07C", "")));
     let run = at(server.local_addr(), &["list"]);
     assert!(run.code == 0 && !run.stdout.contains(['\x1b', '\x07']), "{run:?}");
+}
+
+/// A server whose counters are the test's own.
+fn counting(
+    read: impl Fn(ReadRequest) -> Result<ReadReply, Status> + Send + Sync + 'static,
+) -> Running {
+    let mut registry = Registry::new();
+    registry.add(READ.inline(move |_, request| read(request))).unwrap();
+    serve(registry)
+}
+
+fn counters(name: &str, next_page_token: &str) -> ReadReply {
+    let gauges = vec![Gauge { name: name.into(), value: 1 }];
+    ReadReply { gauges, next_page_token: next_page_token.into(), ..Default::default() }
+}
+
+#[test]
+fn names_of_counters_do_not_play_with_the_terminal() {
+    let server = counting(|_| Ok(counters("a\x1b[2J.\x07b", "")));
+    let run = at(server.local_addr(), &["stats"]);
+    assert!(run.code == 0 && !run.stdout.contains(['\x1b', '\x07']), "{run:?}");
+}
+
+#[test]
+fn counters_that_do_not_go_on_or_never_end_are_refused() {
+    let stays = counting(|_| Ok(counters("a", "a")));
+    let turns =
+        counting(|request| Ok(counters("a", if request.page_token() == "a" { "b" } else { "a" })));
+    let empty = counting(|request| {
+        let next_page_token = format!("{}x", request.page_token());
+        Ok(ReadReply { next_page_token, ..Default::default() })
+    });
+    for server in [stays, turns, empty] {
+        let run = at(server.local_addr(), &["stats"]);
+        assert!(run.code == 1 && run.stderr.contains("the counters do not go on"), "{run:?}");
+    }
+    let asked = AtomicUsize::new(0);
+    let endless = counting(move |_| {
+        let page = asked.fetch_add(1, Ordering::SeqCst);
+        let gauges = (0..120).map(|i| Gauge { name: format!("a{i}"), value: 0 }).collect();
+        Ok(ReadReply { gauges, next_page_token: format!("{page:09}"), ..Default::default() })
+    });
+    let run = at(endless.local_addr(), &["stats"]);
+    assert!(run.code == 1 && run.stderr.contains("more than 100000 counters"), "{run:?}");
 }
