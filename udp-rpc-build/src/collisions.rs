@@ -4,6 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet,
     ServiceDescriptorProto,
@@ -196,6 +197,7 @@ impl Check<'_> {
                 _ => self.take(&own, "field", names::snake(field.name()), what, origin)?,
             }
         }
+        self.accessors(&inside, &own, message, path)?;
         for (i, nested) in message.nested_type.iter().enumerate() {
             has_module |= !nested.options.as_ref().is_some_and(|o| o.map_entry());
             self.message(&inside, nested, &child(3, i))?;
@@ -206,6 +208,42 @@ impl Check<'_> {
         }
         if has_module {
             self.modules.insert(inside.module);
+        }
+        Ok(())
+    }
+
+    /// The functions that the struct has beside its fields: one that reads, for what is an enum or
+    /// may be absent, and for an enum one that writes.
+    fn accessors(
+        &mut self,
+        scope: &Scope<'_>,
+        own: &[String],
+        message: &DescriptorProto,
+        path: &[i32],
+    ) -> Checked {
+        for (i, field) in message.field.iter().enumerate() {
+            if field.oneof_index.is_some() && !field.proto3_optional() {
+                continue;
+            }
+            let repeated = field.label() == Label::Repeated;
+            let proto2 = scope.file.syntax() != "proto3";
+            let may_be_absent =
+                field.proto3_optional() || proto2 && field.label() == Label::Optional;
+            let writes = match field.r#type() {
+                Type::Message | Type::Group => continue,
+                Type::Enum if repeated => Some("push"),
+                Type::Enum => Some("set"),
+                _ if may_be_absent => None,
+                _ => continue,
+            };
+            let word = names::snake(field.name());
+            let word = word.trim_start_matches("r#");
+            let functions = [Some(word.to_owned()), writes.map(|verb| format!("{verb}_{word}"))];
+            for function in functions.into_iter().flatten() {
+                let origin = scope.origin(&[path, &[2, index(i)]].concat());
+                let what = format!("field {}.{}", scope.proto, field.name());
+                self.take(own, "function", function, what, origin)?;
+            }
         }
         Ok(())
     }

@@ -98,6 +98,16 @@ fn names_that_would_be_one_in_rust_are_told_with_both_places() {
              `user_id` in Rust; the other is at a.proto:5:3",
         ),
         (
+            "message A {\n  E kind = 1;\n  E set_kind = 2;\n}\nenum E { Z = 0; }",
+            "a.proto:5:3: field p.A.set_kind and field p.A.kind would both be the function \
+             `set_kind` in Rust; the other is at a.proto:4:3",
+        ),
+        (
+            "message A {\n  repeated E kind = 1;\n  optional int32 push_kind = 2;\n}\nenum E { Z = 0; }",
+            "a.proto:5:3: field p.A.push_kind and field p.A.kind would both be the function \
+             `push_kind` in Rust; the other is at a.proto:4:3",
+        ),
+        (
             "enum Kind {\n  KIND_NONE = 0;\n  NONE = 1;\n}",
             "a.proto:5:3: value p.Kind.NONE and value p.Kind.KIND_NONE would both be the variant \
              `None` in Rust; the other is at a.proto:4:3",
