@@ -146,9 +146,9 @@ impl Ended {
     fn text(&self, style: Style) -> String {
         let CallError { code, message, details, outcome, attempts, issues, elapsed, token, .. } =
             &self.error;
-        let mut text = format!("{} {code}: {}", style.bad("error:"), printable(message));
+        let mut text = format!("{} {code}: {}", style.bad("error:"), told(message));
         if self.interrupted {
-            text = format!("{} {}", style.bad("interrupted:"), printable(message));
+            text = format!("{} {}", style.bad("interrupted:"), told(message));
         }
         text.push_str(&details::text(details));
         text.push_str(&format!("\n  outcome: {}", style.strong(&outcome_text(outcome))));
@@ -243,6 +243,11 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A peer's message above lines of this program's own, which none of its lines can be taken for.
+fn told(message: &str) -> String {
+    printable(message).replace('\n', "\n    ")
+}
+
 /// Only stdout is written with `?`: a closed pipe is success, anything else loses an answer.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -303,5 +308,6 @@ mod tests {
     #[test]
     fn a_peer_cannot_play_with_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(told("no\n  outcome: executed"), "no\n      outcome: executed");
     }
 }
