@@ -13,7 +13,7 @@ use udp_rpc::service::{Method, Status};
 use udp_rpc::wire::{Code, Metadata, Reason};
 
 use crate::common::PATIENCE;
-use crate::stage::{DOUBLE, ECHO, connect, long, serve};
+use crate::stage::{DOUBLE, ECHO, Gate, SLOW, connect, long, serve};
 
 /// The least runtime that there can be.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -100,7 +100,7 @@ fn calls_can_be_waited_for_from_many_threads() {
 
 #[test]
 fn wait_that_ends_early_leaves_the_call_to_be_waited_for_again() {
-    let (method, gate) = crate::stage::Gate::new();
+    let (method, gate) = Gate::new();
     let server = serve([method]);
     let client = connect(&server);
     let mut call = client.call_raw(crate::stage::SLOW, b"slow", &long());
@@ -113,8 +113,25 @@ fn wait_that_ends_early_leaves_the_call_to_be_waited_for_again() {
 }
 
 #[test]
+fn token_of_a_call_that_can_be_sent_is_told_before_anything_else_happens() {
+    let (slow, gate) = Gate::new();
+    let server = serve([slow]);
+    let client = connect(&server);
+    // With a session, a call is sent as soon as it is taken in.
+    client.call_raw(ECHO, b"", &long()).wait().unwrap();
+    let call = client.call_raw(SLOW, b"", &long());
+    let mut token = call.token();
+    // Answered after all that was handed over before, and without a turn between.
+    client.info().wait();
+    let told = token.wait_timeout(Duration::ZERO);
+    assert!(told.expect("told by now").is_some(), "it was sent");
+    gate.release.send(()).unwrap();
+    call.wait().unwrap();
+}
+
+#[test]
 fn token_comes_when_the_call_has_been_sent_and_names_it() {
-    let (method, gate) = crate::stage::Gate::new();
+    let (method, gate) = Gate::new();
     let server = serve([method]);
     let client = connect(&server);
     let call = client.call_raw(crate::stage::SLOW, b"", &long());
@@ -156,7 +173,7 @@ fn reply_that_does_not_decode_is_an_executed_internal_error_for_both_clients() {
 
 #[test]
 fn address_that_changes_leaves_calls_in_flight_what_they_are() {
-    let (method, gate) = crate::stage::Gate::new();
+    let (method, gate) = Gate::new();
     let server = serve([method]);
     let client = connect(&server);
     let call = client.call_raw(crate::stage::SLOW, b"roaming", &long());

@@ -12,7 +12,7 @@ use super::*;
 use crate::client::hook::{Ended, Hook, Starting};
 use crate::client::prepare::Common;
 use crate::core::{Outcome, Proof};
-use crate::service::{self, CancelToken, Registry, Scope};
+use crate::service::{CancelToken, Scope};
 use crate::wire::MetadataRef;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -231,30 +231,6 @@ fn cancellation_that_comes_while_the_call_is_being_made_is_not_lost() {
     let call = scope.enter(|| client.call_raw(INCREMENT, b"", &long()));
     let error = call.wait().unwrap_err();
     assert_eq!((error.code, error.outcome), (Code::Cancelled, NEVER_SENT), "{error}");
-}
-
-#[test]
-fn token_of_a_call_that_can_be_sent_is_told_before_anything_else_happens() {
-    let (release, released) = std::sync::mpsc::channel();
-    let released = Mutex::new(released);
-    let method = service::Method::pooled(INCREMENT, move |_, _, _| {
-        released.lock().unwrap().recv().unwrap();
-        Ok(())
-    });
-    let mut registry = Registry::new();
-    registry.add(method).unwrap();
-    let server = crate::server::Server::builder(registry).spawn_local().unwrap();
-    let client = Client::connect(server.local_addr()).unwrap();
-    release.send(()).unwrap();
-    client.call_raw(INCREMENT, b"", &long()).wait().unwrap();
-    let call = client.call_raw(INCREMENT, b"", &long());
-    let mut token = call.token();
-    // Answered after all that was handed over before, and without a turn between.
-    client.info().wait();
-    let told = token.wait_timeout(Duration::ZERO);
-    assert!(told.expect("told by now").is_some(), "it was sent");
-    release.send(()).unwrap();
-    call.wait().unwrap();
 }
 
 #[test]
