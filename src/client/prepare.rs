@@ -95,7 +95,7 @@ fn over(left: Duration, cancel: &CancelToken) -> Option<Status> {
 }
 
 /// Adds what travels on by itself, unless the call has a value of its own or there is no room
-/// beside a request of this length: no call fails for want of being traced.
+/// beside a request of this length. What a hook adds comes on top, and is for the hook to fit.
 fn pass_on(trace: &Metadata, metadata: &mut Metadata, body: usize) {
     let own = metadata.clone();
     for (key, value) in trace.iter().filter(|(key, _)| own.get(key).is_none()) {

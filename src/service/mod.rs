@@ -57,6 +57,8 @@ mod page;
 #[cfg(feature = "protobuf")]
 mod schema;
 #[cfg(feature = "protobuf")]
+mod signature;
+#[cfg(feature = "protobuf")]
 mod streaming;
 #[cfg(feature = "protobuf")]
 mod typed;

@@ -1,91 +1,28 @@
 //! Methods that stream, as far as there are any: their signatures, and why they cannot be called.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use super::Idempotency;
-use crate::wire::MethodId;
-
-macro_rules! signature {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        ///
-        /// Streams are not on the wire yet: nobody can serve or call it. It is known all the same,
-        /// and reflection tells of it.
-        pub struct $name<Request, Reply> {
-            name: &'static str,
-            idempotency: Idempotency,
-            types: PhantomData<fn(Request) -> Reply>,
-        }
-
-        impl<Request, Reply> Clone for $name<Request, Reply> {
-            fn clone(&self) -> Self {
-                *self
-            }
-        }
-
-        impl<Request, Reply> Copy for $name<Request, Reply> {}
-
-        impl<Request, Reply> fmt::Debug for $name<Request, Reply> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name))
-                    .field("name", &self.name)
-                    .field("idempotency", &self.idempotency)
-                    .finish()
-            }
-        }
-
-        impl<Request, Reply> $name<Request, Reply> {
-            /// The method with this full name, `package.Service/Method`. Until said otherwise a
-            /// second run may do harm.
-            pub const fn new(name: &'static str) -> Self {
-                Self { name, idempotency: Idempotency::Unknown, types: PhantomData }
-            }
-
-            /// Declares that the method has no side effects.
-            #[must_use]
-            pub const fn no_side_effects(mut self) -> Self {
-                self.idempotency = Idempotency::NoSideEffects;
-                self
-            }
-
-            /// Declares that a second run adds nothing to the first.
-            #[must_use]
-            pub const fn idempotent(mut self) -> Self {
-                self.idempotency = Idempotency::Idempotent;
-                self
-            }
-
-            /// Full name.
-            pub const fn name(&self) -> &'static str {
-                self.name
-            }
-
-            /// What a second run would do.
-            pub const fn idempotency(&self) -> Idempotency {
-                self.idempotency
-            }
-
-            /// The id by which requests name this method.
-            pub const fn id(&self) -> MethodId {
-                MethodId::of(self.name)
-            }
-        }
-    };
-}
+use super::signature::signature;
 
 signature! {
     /// The signature of a method that takes one `Request` and gives many a `Reply`.
+    ///
+    /// Streams are not on the wire yet: nobody can serve or call it. It is known all the same, and
+    /// reflection tells of it.
     ServerStreaming
 }
 
 signature! {
     /// The signature of a method that takes many a `Request` and gives one `Reply`.
+    ///
+    /// Streams are not on the wire yet: nobody can serve or call it. It is known all the same, and
+    /// reflection tells of it.
     ClientStreaming
 }
 
 signature! {
     /// The signature of a method that takes many a `Request` and gives many a `Reply`.
+    ///
+    /// Streams are not on the wire yet: nobody can serve or call it. It is known all the same, and
+    /// reflection tells of it.
     Bidirectional
 }
 
@@ -121,6 +58,8 @@ mod sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Idempotency;
+    use crate::wire::MethodId;
 
     #[test]
     fn signature_of_a_stream_tells_name_and_semantics() {

@@ -11,79 +11,23 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use super::{Context, Executor, Idempotency, Method, OwnedContext, Responder, Status, executor};
-use crate::wire::MethodId;
+use super::signature::signature;
+use super::{Context, Executor, Method, OwnedContext, Responder, Status, executor};
 
-/// The signature of a method that takes one `Request` and gives one `Reply`.
-///
-/// ```
-/// use udp_rpc::service::{Registry, Unary};
-///
-/// /// Length of a text; what a generator would write from a .proto file.
-/// const LENGTH: Unary<String, u64> = Unary::new("demo.Text/Length").no_side_effects();
-///
-/// let mut registry = Registry::new();
-/// registry.add(LENGTH.inline(|_context, text| Ok(text.len() as u64)))?;
-/// # Ok::<(), udp_rpc::service::RegistryError>(())
-/// ```
-pub struct Unary<Request, Reply> {
-    name: &'static str,
-    idempotency: Idempotency,
-    types: PhantomData<fn(Request) -> Reply>,
-}
-
-impl<Request, Reply> Clone for Unary<Request, Reply> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<Request, Reply> Copy for Unary<Request, Reply> {}
-
-impl<Request, Reply> fmt::Debug for Unary<Request, Reply> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unary")
-            .field("name", &self.name)
-            .field("idempotency", &self.idempotency)
-            .finish()
-    }
-}
-
-impl<Request, Reply> Unary<Request, Reply> {
-    /// The method with this full name, `package.Service/Method`. Until said otherwise a second run
-    /// may do harm.
-    pub const fn new(name: &'static str) -> Self {
-        Self { name, idempotency: Idempotency::Unknown, types: PhantomData }
-    }
-
-    /// Declares that the method has no side effects: a client may issue it again by itself.
-    #[must_use]
-    pub const fn no_side_effects(mut self) -> Self {
-        self.idempotency = Idempotency::NoSideEffects;
-        self
-    }
-
-    /// Declares that a second run adds nothing to the first.
-    #[must_use]
-    pub const fn idempotent(mut self) -> Self {
-        self.idempotency = Idempotency::Idempotent;
-        self
-    }
-
-    /// Full name.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// What a second run would do.
-    pub const fn idempotency(&self) -> Idempotency {
-        self.idempotency
-    }
-
-    /// The id by which requests name this method.
-    pub const fn id(&self) -> MethodId {
-        MethodId::of(self.name)
-    }
+signature! {
+    /// The signature of a method that takes one `Request` and gives one `Reply`.
+    ///
+    /// ```
+    /// use udp_rpc::service::{Registry, Unary};
+    ///
+    /// /// Length of a text; what a generator would write from a .proto file.
+    /// const LENGTH: Unary<String, u64> = Unary::new("demo.Text/Length").no_side_effects();
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.add(LENGTH.inline(|_context, text| Ok(text.len() as u64)))?;
+    /// # Ok::<(), udp_rpc::service::RegistryError>(())
+    /// ```
+    Unary
 }
 
 impl<Request, Reply> Unary<Request, Reply>
@@ -203,6 +147,7 @@ impl<Reply> fmt::Debug for TypedResponder<Reply> {
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::service::Idempotency;
     use crate::wire::Code;
 
     const DOUBLE: Unary<u64, u64> = Unary::new("Test/Double").no_side_effects();
