@@ -303,7 +303,7 @@ impl Link {
         match result {
             // Counted as sent whatever became of it, unless the kernel took none of it.
             Ok(()) | Err(SendError::Failed(_)) => {}
-            Err(SendError::Unsent(_) | SendError::WouldBlock) if alone => {
+            Err(SendError::Unsent(_) | SendError::WouldBlock { .. }) if alone => {
                 machine.handle_unsent(now, transmit);
             }
             Err(_) => {}

@@ -34,8 +34,9 @@ const REPROBE: Duration = Duration::from_secs(60);
 /// Why a transmit did not leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// The socket's buffer is full: wait until it is writable, then send the same again.
-    WouldBlock,
+    /// The socket's buffer is full. The first `sent` bytes have left; when the socket is writable,
+    /// the rest can be sent.
+    WouldBlock { sent: usize },
     /// The kernel took none of it: nothing has left this host.
     Unsent(io::ErrorKind),
     /// It failed, and whether something left is not known.
@@ -130,7 +131,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// See [`SendError`]. Of a run that failed, some may have left; of one that would block, none.
+    /// See [`SendError`]. Of a run that failed, some may have left.
     pub(crate) fn send(
         &mut self,
         remote: SocketAddr,
@@ -143,33 +144,16 @@ impl Socket {
             return self.send_run(remote, local, contents, None);
         };
         self.reprobe_segmentation();
-        let most = self.state.max_gso_segments();
-        if most > 1 {
-            for (number, run) in contents.chunks(size * most).enumerate() {
-                let result = match self.send_run(remote, local, run, Some(size)) {
-                    // The kernel refuses segmentation: the same once more, one by one.
-                    Err(SendError::Failed(_)) if self.state.max_gso_segments() == 1 => {
-                        self.send_singly(remote, local, run, size)
-                    }
-                    result => result,
-                };
-                result.map_err(|error| error.of_part(number))?;
+        let mut sent = 0;
+        while let Some(rest) = contents.get(sent..).filter(|rest| !rest.is_empty()) {
+            let most = self.state.max_gso_segments();
+            let part = rest.get(..size * most).unwrap_or(rest);
+            match self.send_run(remote, local, part, Some(size)) {
+                Ok(()) => sent += part.len(),
+                // The kernel refuses segmentation: the same once more, one by one.
+                Err(SendError::Failed(_)) if most > 1 && self.state.max_gso_segments() == 1 => {}
+                Err(error) => return Err(error.after(sent)),
             }
-            return Ok(());
-        }
-        self.send_singly(remote, local, contents, size)
-    }
-
-    fn send_singly(
-        &mut self,
-        remote: SocketAddr,
-        local: Option<IpAddr>,
-        contents: &[u8],
-        size: usize,
-    ) -> Result<(), SendError> {
-        for (number, datagram) in contents.chunks(size).enumerate() {
-            let result = self.send_run(remote, local, datagram, None);
-            result.map_err(|error| error.of_part(number))?;
         }
         Ok(())
     }
@@ -212,13 +196,12 @@ fn domain(address: SocketAddr) -> Domain {
 }
 
 impl SendError {
-    /// The error of a part of a run, of which the parts before it may have left. A later part that
-    /// would block is lost like any datagram: its sender retransmits.
-    fn of_part(self, number: usize) -> Self {
+    /// The error of a run of which the first `sent` bytes have left.
+    fn after(self, sent: usize) -> Self {
         match self {
-            error if number == 0 => error,
-            SendError::Unsent(kind) | SendError::Failed(kind) => SendError::Failed(kind),
-            SendError::WouldBlock => SendError::Failed(io::ErrorKind::WouldBlock),
+            SendError::WouldBlock { .. } => SendError::WouldBlock { sent },
+            SendError::Unsent(kind) if sent > 0 => SendError::Failed(kind),
+            error => error,
         }
     }
 }
@@ -235,7 +218,7 @@ impl From<io::Error> for SendError {
                 | io::ErrorKind::NetworkUnreachable
         ) || error.raw_os_error() == Some(MESSAGE_TOO_LONG);
         match error.kind() {
-            io::ErrorKind::WouldBlock => SendError::WouldBlock,
+            io::ErrorKind::WouldBlock => SendError::WouldBlock { sent: 0 },
             kind if unsent => SendError::Unsent(kind),
             kind => SendError::Failed(kind),
         }
@@ -346,18 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn run_of_which_nothing_left_can_be_sent_again() {
-        let (blocked, unsent) =
-            (SendError::WouldBlock, SendError::Unsent(io::ErrorKind::PermissionDenied));
-        assert_eq!((blocked.of_part(0), unsent.of_part(0)), (blocked, unsent));
-        for error in [blocked, unsent] {
-            assert!(matches!(error.of_part(1), SendError::Failed(_)));
-        }
+    fn run_of_which_nothing_left_can_be_sent_again_and_one_that_was_stopped_can_go_on() {
+        let blocked = SendError::WouldBlock { sent: 0 };
+        let unsent = SendError::Unsent(io::ErrorKind::PermissionDenied);
+        assert_eq!((blocked.after(0), unsent.after(0)), (blocked, unsent));
+        assert_eq!(blocked.after(100), SendError::WouldBlock { sent: 100 });
+        assert!(matches!(unsent.after(100), SendError::Failed(_)));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn segmentation_refused_to_a_lone_datagram_is_tried_again() {
+    fn run_is_sent_one_by_one_without_segmentation_which_is_tried_again_when_it_was_lost() {
         let server = Socket::bind(ANY).unwrap();
         let mut socket = Socket::bind(ANY).unwrap();
         if socket.segments_max == 1 {
@@ -368,14 +350,16 @@ mod tests {
         let broadcast = Some(Ipv4Addr::BROADCAST.into());
         assert!(socket.send(server.local(), broadcast, &[0; 48], None).is_err());
         assert_eq!(socket.state.max_gso_segments(), 1);
-        socket.send(server.local(), None, &[0; 96], Some(48)).unwrap();
+        let run: Vec<u8> = (0..10u8).flat_map(|i| [i; 48]).collect();
+        socket.send(server.local(), None, &run, Some(48)).unwrap();
+        assert_eq!(receive_all(&server, 10).concat(), run);
         let lost = socket.segmentation_lost.expect("it was noticed");
         if let Some(earlier) = lost.checked_sub(REPROBE) {
             socket.segmentation_lost = Some(earlier);
             socket.send(server.local(), None, &[0; 96], Some(48)).unwrap();
             assert_eq!(socket.state.max_gso_segments(), socket.segments_max);
+            assert_eq!(receive_all(&server, 2).concat(), [0; 96]);
         }
-        assert!(receive_all(&server, 2).len() >= 2);
     }
 
     #[test]

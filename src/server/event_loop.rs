@@ -84,7 +84,10 @@ struct Listener {
 #[derive(Default)]
 struct Outbox {
     bytes: Vec<u8>,
-    /// A transmit that a socket had no room for; it goes first when the socket is writable.
+    /// How many of them have left.
+    sent: usize,
+    /// A transmit that a socket had no room for, or not for all of it; it goes first when the
+    /// socket is writable.
     blocked: Option<Transmit>,
 }
 
@@ -322,14 +325,16 @@ impl EventLoop {
         loop {
             if self.outbox.blocked.is_none() {
                 self.outbox.bytes.clear();
+                self.outbox.sent = 0;
                 let now = self.clock.now();
                 self.outbox.blocked = self.core.poll_transmit(now, &mut self.outbox.bytes);
             }
             let Some(Transmit { route, segment_size, .. }) = self.outbox.blocked else { return };
             let Some(listener) = self.sockets.get_mut(route.socket) else { return };
             let socket = &mut listener.socket;
-            let result = socket.send(route.remote, route.local, &self.outbox.bytes, segment_size);
-            let blocked = result == Err(SendError::WouldBlock);
+            let rest = self.outbox.bytes.get(self.outbox.sent..).unwrap_or_default();
+            let result = socket.send(route.remote, route.local, rest, segment_size);
+            let blocked = matches!(result, Err(SendError::WouldBlock { .. }));
             if blocked != listener.tells_room {
                 listener.tells_room = blocked;
                 let token = Token(route.socket);
@@ -341,7 +346,8 @@ impl EventLoop {
             }
             match result {
                 Ok(()) => {}
-                Err(SendError::WouldBlock) => {
+                Err(SendError::WouldBlock { sent }) => {
+                    self.outbox.sent += sent;
                     // Replies stay in their slots meanwhile, and nothing more is received.
                     self.counters.send_blocked += 1;
                     return;
