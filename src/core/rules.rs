@@ -42,6 +42,8 @@ pub(crate) enum Rule {
     NoRoomIsNoRefusal,
     /// The expiry is checked as the handler starts.
     ExpiryAtStart,
+    /// Of a session of another shard, nothing is said.
+    OwnShardAnswers,
     /// A session belongs to one process.
     OneProcess,
     /// A session whose token was given out is never closed.

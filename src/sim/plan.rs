@@ -133,6 +133,10 @@ pub(super) struct Fortune {
     pub down_most: Duration,
     /// Probability that it drains before it dies.
     pub drain: f64,
+    /// Shards of the process.
+    pub shards: u8,
+    /// Probability that a datagram is brought to any shard, not to the one that it belongs to.
+    pub astray: f64,
     /// Workers of the pool.
     pub workers: u32,
     /// Probability that a call is turned away by the hook, before its handler's first instruction.
@@ -184,6 +188,8 @@ impl Plan {
                 crash: None,
                 down_most: Duration::ZERO,
                 drain: 0.0,
+                shards: dice.pick(&[1, 2, 3]),
+                astray: dice.rate(0.1),
                 workers: 64,
                 turned_away: 0.0,
                 hand_over_most: Duration::from_micros(100),
@@ -429,6 +435,8 @@ fn hostile_fortune(dice: &mut Dice) -> Fortune {
         crash: dice.chance(0.5).then_some(crash),
         down_most: dice.log_range(Duration::from_millis(1), crash / 10),
         drain: dice.pick(&[0.0, 0.5, 1.0]),
+        shards: dice.pick(&[1, 1, 2, 3]),
+        astray: dice.rate(0.5),
         workers: dice.pick(&[1, 2, 8, 64]),
         turned_away: 0.02,
         hand_over_most: dice.log_range(Duration::from_micros(1), Duration::from_secs(5)),

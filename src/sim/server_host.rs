@@ -1,4 +1,8 @@
-//! The simulated machine of the server: one process at a time, its pool of workers, its falls.
+//! The simulated machine of the server: one process at a time, its shards, its pool of workers, its
+//! falls.
+//!
+//! Datagrams are steered to the shards by byte 8, which now and then goes wrong, as it does where a
+//! kernel's table changes under way.
 //!
 //! It does what the real driver does, with a worker's hand-over drawn out: a job is claimed, some
 //! time passes, the worker looks at the expiry and the cancel token, and only then does the
@@ -36,7 +40,8 @@ struct Work {
 
 /// One life of the server.
 struct Process {
-    server: Server,
+    /// By their number.
+    shards: Vec<Server>,
     watch: Amplification,
     idle: u32,
     jobs: BTreeMap<u64, Work>,
@@ -44,6 +49,27 @@ struct Process {
     /// Handlers that have run to their end.
     ran: u64,
     timer: Option<Truth>,
+}
+
+impl Process {
+    /// The shard that a datagram is brought to: its own, or, if it goes astray, any.
+    fn steer(&self, net: &mut Net, astray: f64, bytes: &[u8]) -> usize {
+        let most = self.shards.len() as u64 - 1;
+        if most > 0 && net.dice.chance(astray) {
+            return usize::try_from(net.dice.range(0, most)).unwrap_or(0);
+        }
+        bytes.get(8).map_or(0, |byte| usize::from(*byte) % self.shards.len())
+    }
+
+    /// The shard to which a call belongs.
+    fn of(&mut self, key: CallKey) -> Option<&mut Server> {
+        self.shards.get_mut(usize::from(key.session.shard()))
+    }
+
+    /// Adds something up over all shards.
+    fn sum(&self, of: impl Fn(&Server) -> u64) -> u64 {
+        self.shards.iter().map(of).sum()
+    }
 }
 
 /// The machine.
@@ -104,19 +130,24 @@ impl ServerHost {
         self.life += 1;
         let now = self.clock.read(net.now);
         let seed = net.dice.seed();
-        let mut server = match Server::new(self.config.clone(), Method::specs(), seed, now) {
-            Ok(server) => server,
-            Err(error) => {
-                let detail = format!("the server does not start: {error}");
-                return net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
-            }
-        };
-        server.set_own_addresses(vec![self.address]);
-        #[cfg(test)]
-        net.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
-        net.lives.insert(server.epoch(), self.life);
+        let mut shards = Vec::new();
+        for shard in 0..self.fortune.shards {
+            let config = self.config.of_shard(shard, self.fortune.shards.into());
+            let mut server = match Server::new(config, Method::specs(), seed, now) {
+                Ok(server) => server,
+                Err(error) => {
+                    let detail = format!("the server does not start: {error}");
+                    return net.oracle.broken(Promise::EveryCallEnds, net.now, detail);
+                }
+            };
+            server.set_own_addresses(vec![self.address]);
+            #[cfg(test)]
+            net.dropped.into_iter().for_each(|rule| server.drop_rule(rule));
+            net.lives.insert(server.epoch(), self.life);
+            shards.push(server);
+        }
         self.process = Some(Process {
-            server,
+            shards,
             watch: Amplification::default(),
             idle: self.fortune.workers,
             jobs: BTreeMap::new(),
@@ -136,7 +167,7 @@ impl ServerHost {
         self.fortune.blocked = 0.0;
         self.fortune.turned_away = 0.0;
         self.stalled_until = net.now;
-        if self.process.as_ref().is_none_or(|process| process.server.is_draining()) {
+        if self.process.as_ref().is_none_or(|process| process.shards[0].is_draining()) {
             self.process = None;
             self.rise(net);
         }
@@ -161,7 +192,7 @@ impl ServerHost {
             }
         } else if net.dice.chance(self.fortune.drain) {
             if let Some(process) = &mut self.process {
-                process.server.drain(now);
+                process.shards.iter_mut().for_each(|server| server.drain(now));
             }
             let after = net.dice.log_range(Duration::from_millis(1), Duration::from_secs(10));
             net.schedule(after, Event::ServerDies { server: self.number, life });
@@ -194,13 +225,15 @@ impl ServerHost {
             return;
         };
         process.received += 1;
-        process.watch.received(from, process.server.clock(now), &bytes);
+        let shard = process.steer(net, self.fortune.astray, &bytes);
+        let server = &mut process.shards[shard];
+        process.watch.received(from, server.clock(now), &bytes);
         let route = Route { remote: from, local: Some(self.address.ip()), socket: 0 };
-        let start = process.server.handle_datagram(now, &route, &bytes);
+        let start = server.handle_datagram(now, &route, &bytes);
         match start {
             Some(start) if net.dice.chance(self.fortune.turned_away) => {
                 let end = End::NotStarted(why_turned_away(net));
-                process.server.complete(now, start.key, end);
+                server.complete(now, start.key, end);
             }
             Some(start) => {
                 let method = Method::SERVED.get(start.method).copied().unwrap_or(Method::Missing);
@@ -211,7 +244,7 @@ impl ServerHost {
                 net.oracle.finished(run);
                 if let Some(request) = request {
                     process.ran += 1;
-                    complete(&mut process.server, now, start.key, method, request, run);
+                    complete(server, now, start.key, method, request, run);
                 }
             }
             None => {}
@@ -231,8 +264,10 @@ impl ServerHost {
             return net.schedule_at(self.stalled_until, Event::Timer(self.owner()));
         }
         let now = self.clock.read(net.now);
-        if process.server.poll_timeout().is_some_and(|at| at <= now) {
-            process.server.handle_timeout(now);
+        for server in &mut process.shards {
+            if server.poll_timeout().is_some_and(|at| at <= now) {
+                server.handle_timeout(now);
+            }
         }
         self.settle(net);
     }
@@ -253,7 +288,10 @@ impl ServerHost {
                 (false, true) => Reason::Fenced,
                 (false, false) => why_turned_away(net),
             };
-            process.server.complete(now, work.key, End::NotStarted(reason));
+            let key = work.key;
+            process.of(key).into_iter().for_each(|server| {
+                server.complete(now, key, End::NotStarted(reason));
+            });
             process.jobs.remove(&job);
             process.idle += 1;
             return self.settle(net);
@@ -275,7 +313,9 @@ impl ServerHost {
         process.idle += 1;
         process.ran += 1;
         net.oracle.finished(work.run);
-        complete(&mut process.server, now, work.key, work.method, work.request, work.run);
+        if let Some(server) = process.of(work.key) {
+            complete(server, now, work.key, work.method, work.request, work.run);
+        }
         self.settle(net);
     }
 
@@ -285,7 +325,8 @@ impl ServerHost {
         let (now, life) = (self.clock.read(net.now), self.life);
         let Some(process) = &mut self.process else { return };
         while process.idle > 0 {
-            let Some(job) = process.server.claim(now) else { break };
+            let claimed = process.shards.iter_mut().find_map(|server| server.claim(now));
+            let Some(job) = claimed else { break };
             let method = Method::SERVED.get(job.method).copied().unwrap_or(Method::Missing);
             let Some(request) = Request::from_body(&job.body) else {
                 let detail = format!("a job with a body of nobody: {job:?}");
@@ -299,9 +340,9 @@ impl ServerHost {
             process.jobs.insert(self.jobs, work);
             let after = net.hand_over(self.fortune.hand_over_most);
             net.schedule(after, Event::WorkerStarts { server: self.number, life, job: self.jobs });
-            process.server.recycle(job.body);
+            process.of(key).into_iter().for_each(|server| server.recycle(job.body.clone()));
         }
-        while let Some(event) = process.server.poll_event() {
+        while let Some(event) = process.shards.iter_mut().find_map(Server::poll_event) {
             let crate::core::server::Event::Cancel(key) = event;
             for work in process.jobs.values_mut().filter(|work| work.key == key) {
                 work.cancelled = true;
@@ -317,7 +358,7 @@ impl ServerHost {
         }
         self.check(net);
         let Some(process) = &mut self.process else { return };
-        if let Some(local) = process.server.poll_timeout() {
+        if let Some(local) = process.shards.iter().filter_map(Server::poll_timeout).min() {
             let at = self.clock.when(local).max(net.now);
             if process.timer.is_none_or(|timer| at < timer) {
                 process.timer = Some(at);
@@ -338,10 +379,13 @@ impl ServerHost {
         let now = self.clock.read(net.now);
         let Some(process) = &mut self.process else { return };
         self.out.clear();
-        while let Some(transmit) = process.server.poll_transmit(now, &mut self.out) {
+        let out = &mut self.out;
+        while let Some(transmit) =
+            process.shards.iter_mut().find_map(|server| server.poll_transmit(now, out))
+        {
             let (to, size) = (transmit.route.remote, transmit.size);
             let segment = transmit.segment_size.unwrap_or(size).max(1);
-            for datagram in self.out.get(..size).unwrap_or(&[]).chunks(segment) {
+            for datagram in out.get(..size).unwrap_or(&[]).chunks(segment) {
                 if let Err(why) = process.watch.sent(to, datagram) {
                     net.oracle.broken(Promise::NoAmplification, net.now, why);
                 }
@@ -349,7 +393,7 @@ impl ServerHost {
                     net.send(path, false, self.address, to, datagram);
                 }
             }
-            self.out.clear();
+            out.clear();
         }
         process.watch.turn_over();
     }
@@ -357,35 +401,38 @@ impl ServerHost {
     /// The end of the world: when all leases have ended, nothing may be left.
     pub(super) fn forget(&mut self, net: &mut Net) {
         let Some(process) = &mut self.process else { return };
-        let server = &mut process.server;
-        let mut now = self.clock.read(net.now);
-        let end = now + self.config.lease + Duration::from_secs(120);
-        while let Some(at) = server.poll_timeout().filter(|at| *at <= end) {
-            now = now.max(at);
-            server.handle_timeout(now);
-        }
-        let left = (server.sessions(), server.tombstones(), server.queued(), server.running());
-        if left != (0, 0, 0, 0) || server.memory() != 0 {
-            let (records, replies) = (server.record_memory(), server.reply_memory());
-            let detail = format!("left: {left:?}, {records} + {replies} bytes");
-            net.oracle.broken(Promise::MemoryBound, net.now, detail);
+        for server in &mut process.shards {
+            let mut now = self.clock.read(net.now);
+            let end = now + self.config.lease + Duration::from_secs(120);
+            while let Some(at) = server.poll_timeout().filter(|at| *at <= end) {
+                now = now.max(at);
+                server.handle_timeout(now);
+            }
+            let left = (server.sessions(), server.tombstones(), server.queued(), server.running());
+            if left != (0, 0, 0, 0) || server.memory() != 0 {
+                let (records, replies) = (server.record_memory(), server.reply_memory());
+                let detail = format!("left: {left:?}, {records} + {replies} bytes");
+                net.oracle.broken(Promise::MemoryBound, net.now, detail);
+            }
         }
     }
 
     /// What must hold at any time.
     fn check(&mut self, net: &mut Net) {
         let Some(process) = &mut self.process else { return };
-        let bound = self.config.record_memory + self.config.reply_memory;
-        if process.server.memory() > bound {
-            let detail = format!("{} bytes of {bound}", process.server.memory());
-            net.oracle.broken(Promise::MemoryBound, net.now, detail);
+        for server in &process.shards {
+            let bound = server.config().record_memory + server.config().reply_memory;
+            if server.memory() > bound {
+                let detail = format!("{} bytes of {bound}", server.memory());
+                net.oracle.broken(Promise::MemoryBound, net.now, detail);
+            }
         }
-        let counted = process.server.counters().datagrams();
+        let counted = process.sum(|server| server.counters().datagrams());
         if counted != process.received {
             let detail = format!("{counted} counted of {} received", process.received);
             net.oracle.broken(Promise::CountersAddUp, net.now, detail);
         }
-        let audited = process.server.counters().done(Done::Executed);
+        let audited = process.sum(|server| server.counters().done(Done::Executed));
         if audited != process.ran {
             let detail = format!("{audited} executed, {} ran", process.ran);
             net.oracle.broken(Promise::CountersAddUp, net.now, detail);

@@ -24,10 +24,11 @@ pub struct ServerConfig {
     pub longest_deadline: Duration,
     /// How long a session lives after the last that was heard of it.
     pub lease: Duration,
-    /// Which of the process's server threads this is: the first byte of its session ids.
+    /// Which of the process's server threads this is: the first byte of its session ids. See
+    /// [`of_shard`](Self::of_shard).
     pub shard: u8,
-    /// How many shards the process has, 1 to 256. A session id of another shard of these is not
-    /// ours to answer for; one of a shard that does not exist is an unknown session.
+    /// How many shards the process has, 1 to 256. A datagram of a session of another shard of
+    /// these is dropped; one of a shard that does not exist is of an unknown session.
     pub shards: u16,
     /// Most sessions, all clients together. 131072 × about half a kilobyte stays under
     /// `record_memory`.
@@ -82,6 +83,44 @@ fn software() -> [u8; 16] {
 }
 
 impl ServerConfig {
+    /// The configuration of one shard of a process that has `shards`: this one, with an equal part
+    /// of every limit and budget, rounded up, so that together the shards take what one server
+    /// would have taken.
+    ///
+    /// Every shard is a [`Server`](super::Server) of its own, made with the *same* seed, the same
+    /// time and the same methods: then all say one epoch, show one clock, and none mints an id
+    /// that another could mint. Whoever receives brings each datagram to the shard whose number
+    /// is its byte 8 modulo `shards`: so HELLOs spread, and a session's datagrams come to the shard
+    /// that minted it. One that goes astray is counted and dropped, never answered.
+    ///
+    /// ```
+    /// use udp_rpc::core::server::{Server, ServerConfig};
+    /// use udp_rpc::core::{Seed, Time};
+    ///
+    /// let (seed, now) = (Seed([7; 32]), Time::ZERO); // in earnest, random bytes
+    /// let all = ServerConfig::default();
+    /// let shard = |n| Server::new(all.of_shard(n, 2), Vec::new(), seed, now);
+    /// let (first, second) = (shard(0)?, shard(1)?);
+    /// assert_eq!(first.epoch(), second.epoch());
+    /// # Ok::<(), udp_rpc::core::server::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn of_shard(&self, shard: u8, shards: u16) -> Self {
+        let part = |whole: usize| whole.div_ceil(usize::from(shards.max(1)));
+        Self {
+            shard,
+            shards,
+            max_sessions: part(self.max_sessions),
+            max_sessions_per_source: part(self.max_sessions_per_source),
+            max_tombstones: part(self.max_tombstones),
+            max_queued: part(self.max_queued),
+            max_answers: part(self.max_answers),
+            record_memory: part(self.record_memory),
+            reply_memory: part(self.reply_memory),
+            ..self.clone()
+        }
+    }
+
     /// Checks what the promises hang on.
     ///
     /// # Errors

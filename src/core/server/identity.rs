@@ -1,6 +1,11 @@
 //! What makes this life of the server itself: its epoch, its secrets, the session ids it mints and
 //! the proofs it gives out and checks.
 //!
+//! All shards of a process are made from one seed and have one epoch: they are one life. The secrets
+//! are each shard's own. If they minted by one permutation, whoever holds a session of one shard
+//! would know the other seven bytes of a session that another has minted; and no shard ever needs
+//! another's proofs, because sessions never move.
+//!
 //! Nothing of this is ever stored: a restarted server has other secrets and so knows no old
 //! session, birth or path.
 
@@ -33,13 +38,14 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(seed: &Seed, shard: u8) -> Self {
+        let key = |purpose| Key::new(seed, &format!("server {purpose} of shard {shard}"));
         Self {
             epoch: Epoch(Prf::new(seed, "server epoch").next_u64()),
             shard,
-            mint: Key::new(seed, "server mint"),
-            birth: Key::new(seed, "server birth"),
-            path: Key::new(seed, "server path"),
-            print: Key::new(seed, "server fingerprint"),
+            mint: key("mint"),
+            birth: key("birth"),
+            path: key("path"),
+            print: key("fingerprint"),
             minted: 0,
         }
     }

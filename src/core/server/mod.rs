@@ -75,7 +75,9 @@ pub struct Server {
 impl Server {
     /// A server whose clock begins now, with these methods.
     ///
-    /// All its secrets come from `seed`: a server that is restarted must have another one.
+    /// All its secrets come from `seed`: a server that is restarted must have another one, and all
+    /// shards of one process the same one, and the same `now`
+    /// ([`ServerConfig::of_shard`]).
     ///
     /// # Errors
     ///

@@ -207,6 +207,10 @@ impl Server {
     ) -> Result<T, Received> {
         let Self { sessions, common, .. } = self;
         let (id, clock) = (arrival.session, arrival.clock);
+        // It lives or not, and only its own shard can say: nothing is said, and nothing recorded.
+        if is_of_another_shard(common, id) && common.rules.hold(Rule::OwnShardAnswers) {
+            return Err(Received::WrongShard);
+        }
         let lease = common.config.lease_us();
         let mut has_ended = false;
         if let Some(session) = sessions.get_mut(id) {
@@ -221,9 +225,6 @@ impl Server {
         }
         if has_ended {
             sessions.end(common, id, clock, Done::SessionExpired);
-        }
-        if is_of_another_shard(common, id) {
-            return Err(Received::WrongShard);
         }
         let minted = match creatable(sessions, common, arrival, proofs) {
             Creatable::At(minted) if ask.opens() => minted,

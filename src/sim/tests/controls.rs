@@ -220,6 +220,32 @@ fn unknown_session_proves_nothing_once_the_lease_could_have_ended() {
     control(Rule::UnknownProvesWithinLease, scenario, Promise::NotExecutedNeverRuns);
 }
 
+/// A call runs and its reply is lost. A minute later a copy of it goes astray and comes to another
+/// thread of the server, which does not know the session.
+#[test]
+fn of_another_shards_session_nothing_is_said() {
+    let scenario = |rule| {
+        let config = ServerConfig::default().of_shard(0, 2);
+        let mut stage = Stage::with(rule, config);
+        stage.call(0, Method::Count, s(30));
+        stage.exchange();
+        stage.pass_fair(s(50));
+        let call = stage.call(0, Method::Count, s(30));
+        stage.exchange_only(|held| held.kind() != Kind::Reply);
+        stage.lose_all();
+        while stage.now < stage.minted() + s(61) {
+            stage.lose_all();
+            stage.pass_until_sent(Kind::Request);
+        }
+        let astray = stage.newest(Kind::Request);
+        stage.deliver_astray(astray);
+        stage.exchange();
+        assert_eq!(stage.oracle.runs_of(call), 1);
+        stage.finish()
+    };
+    control(Rule::OwnShardAnswers, scenario, Promise::NotExecutedNeverRuns);
+}
+
 /// A call runs and its reply is lost. If its client may close the session all the same, and then
 /// believes that it is unknown, an executed call is reported as not executed.
 #[test]

@@ -11,7 +11,7 @@ mod worlds;
 use crate::core::Rule;
 
 /// Every rule, for tests that drop one after the other.
-const ALL_RULES: [Rule; 19] = [
+const ALL_RULES: [Rule; 20] = [
     Rule::RefusalRecorded,
     Rule::NoImplicitSessions,
     Rule::BirthDies,
@@ -29,6 +29,7 @@ const ALL_RULES: [Rule; 19] = [
     Rule::CompletionNamesCall,
     Rule::NoRoomIsNoRefusal,
     Rule::ExpiryAtStart,
+    Rule::OwnShardAnswers,
     Rule::OneProcess,
     Rule::TokenKeepsOpen,
 ];

@@ -246,6 +246,46 @@ fn other_shards_sessions_are_not_ours_to_call_unknown() {
 }
 
 #[test]
+fn shards_of_one_seed_are_one_life_and_mint_by_different_permutations() {
+    let all = config();
+    let mut shards = [0, 1].map(|shard| Bench::with(all.of_shard(shard, 2)));
+    let [first, second] = shards.each_mut().map(|bench| bench.open());
+    assert_eq!(shards[0].server.epoch(), shards[1].server.epoch());
+    assert_eq!((first.session.shard(), second.session.shard()), (0, 1));
+    // Both were minted from the same place of the counter.
+    let rest = |peer: Peer| peer.session.0 & u64::MAX >> 8;
+    assert_ne!(rest(first), rest(second));
+}
+
+#[test]
+fn datagram_of_another_shards_session_is_counted_and_changes_nothing() {
+    let mut bench = Bench::with(config().of_shard(1, 2));
+    let stranger = Bench::with(config().of_shard(0, 2)).open();
+    let before = bench.server.clone();
+    let proofs = stranger.proofs();
+    let ids = (stranger.session, CallId(4));
+    let fence = FromClient::Fence { session: ids.0, call: ids.1, proofs };
+    let close = FromClient::Close { session: ids.0, proofs };
+    let asked = [request(&stranger, 4, QUICK, b"x", 10 * SECOND, proofs), fence, close];
+    for message in asked {
+        assert!(bench.send(&stranger.route, 1, message).is_empty());
+    }
+    assert_eq!(bench.server, before);
+    assert!(bench.started.is_empty());
+    assert_eq!(bench.server.counters().received(Received::WrongShard), 3);
+}
+
+#[test]
+fn shards_together_take_what_one_server_would() {
+    let all = ServerConfig { max_sessions: 10, reply_memory: 1_000, ..config() };
+    let part = all.of_shard(2, 4);
+    assert_eq!((part.max_sessions, part.reply_memory), (3, 250));
+    assert_eq!((part.window, part.lease), (all.window, all.lease));
+    assert_eq!(part.check(), Ok(()));
+    assert_eq!(all.of_shard(4, 4).check(), Err(ConfigError::Shard));
+}
+
+#[test]
 fn port_zero_and_our_own_address_are_dropped() {
     let mut bench = Bench::new();
     let own = ["192.0.2.5:5860", "0.0.0.0:5861"].map(|a| a.parse().unwrap());

@@ -94,6 +94,20 @@ impl Stage {
         }
     }
 
+    /// A datagram comes to another shard of the process, which has no session of its own.
+    pub(in crate::sim::tests) fn deliver_astray(&mut self, which: usize) {
+        let Held { from, bytes, .. } = self.sent[which].clone();
+        self.sent[which].deliveries += 1;
+        let config = self.config.of_shard(self.config.shard + 1, self.config.shards);
+        let seed = Seed::from_number(u64::from(self.life));
+        let other = Server::new(config, Method::specs(), seed, self.risen);
+        let mut other = other.expect("the test's own configuration");
+        self.dropped.into_iter().for_each(|rule| other.drop_rule(rule));
+        let own = self.server.replace(other);
+        self.serve(from, &bytes);
+        self.server = own;
+    }
+
     /// A handler's first instruction.
     pub(in crate::sim::tests) fn start(&mut self, key: CallKey, method: Method) -> u64 {
         let name = self
