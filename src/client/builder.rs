@@ -39,6 +39,7 @@ pub(super) struct Setup {
     pub(super) fault_seed: Option<u64>,
     pub(super) observer: Option<Observer>,
     pub(super) hook: Option<Arc<dyn Hook>>,
+    pub(super) busy_poll: bool,
 }
 
 impl Setup {
@@ -47,7 +48,8 @@ impl Setup {
         let seed = net::seed()?;
         let dice = self.fault_seed.map_or(seed, Seed::from_number);
         let common = Common { timeout: self.config.timeout, hook: self.hook };
-        let link = Link::new(self.faults, &dice, self.observer)?;
+        let mut link = Link::new(self.faults, &dice, self.observer)?;
+        link.set_busy_poll(self.busy_poll);
         Ok((Core::new(self.config, self.servers, seed), link, common))
     }
 }
@@ -130,6 +132,23 @@ impl<C> Builder<C> {
     #[must_use]
     pub fn observer(mut self, observer: impl FnMut(&Observation<'_>) + Send + 'static) -> Self {
         self.setup.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Whether the thread that drives the client polls its sockets without sleep while calls are
+    /// open: the caller's in a [`BlockingClient`], while it waits, and a [`Client`]'s own, which
+    /// polls on for a fraction of a millisecond after the last call has ended. It does not unless
+    /// set.
+    ///
+    /// This spares the time that the kernel takes to put a thread to sleep and to wake it, which on
+    /// a quick network is most of a call's, at the price of a core, all of which it takes while it
+    /// polls. Where the thread has none for itself it gains nothing: whoever it waits for waits for
+    /// its core. A client without calls costs nothing.
+    ///
+    /// A signal does not end a wait early then; an [`Interrupter`](super::Interrupter) does.
+    #[must_use]
+    pub fn busy_poll(mut self, busy_poll: bool) -> Self {
+        self.setup.busy_poll = busy_poll;
         self
     }
 

@@ -272,6 +272,12 @@ impl Batch {
         }
     }
 
+    /// Whether this is all that there was: fewer have come than there was room for. Elsewhere a
+    /// system call may bring one, however many there are.
+    pub(crate) fn is_all(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android")) && self.filled < self.buffers.len()
+    }
+
     /// The datagrams, in the order of their arrival: from whom, to which address of ours, bytes.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Option<IpAddr>, &[u8])> {
         self.meta.iter().zip(&self.buffers).take(self.filled).flat_map(|(meta, buffer)| {
