@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Cancellation: the only worker is busy, so the second call waits in the server's queue, where
     // a fence reaches it. The server promises that it will never run.
     let busy = client.submit("demo.Kitchen/Simmer", b"", &Options::default());
+    client.flush(); // Calls are sent together, and this one is not to wait for others.
     simmering.recv()?;
     let waiting = client.submit("demo.Kitchen/Simmer", b"", &Options::default());
     // It has arrived when a later datagram of the same client has been answered.

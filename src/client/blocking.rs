@@ -23,6 +23,10 @@ use crate::wire::Code;
 /// Many calls may be in flight at once ([`submit`](Self::submit)); they make progress whenever
 /// the client waits for any of them.
 ///
+/// A program that forks goes on in the child with sessions and sockets of the child's own; calls
+/// stay with the process that made them. Those that were submitted and not sent yet
+/// ([`flush`](Self::flush)) end in the child as unknown.
+///
 /// ```no_run
 /// use udp_rpc::client::BlockingClient;
 ///
@@ -43,13 +47,18 @@ pub struct BlockingClient {
     /// Calls to be cancelled because those are on whose behalf they were made. Other threads add
     /// to it.
     cancelled: Arc<Mutex<Vec<CallHandle>>>,
-    /// Calls that have ended and have not been asked for yet.
+    /// Calls that were submitted since anything was last sent.
+    unsent: Vec<CallHandle>,
+    /// Calls that had ended when another one was asked for.
     ended: BTreeMap<CallHandle, Result<Reply, CallError>>,
     /// Pings likewise.
     pinged: BTreeMap<CallHandle, Result<Pong, CallError>>,
     /// The process that the core's sessions belong to.
     process: u32,
 }
+
+/// Calls that are sent together without being asked to: as many datagrams as go out in one run.
+const SENT_TOGETHER: usize = 64;
 
 /// What the end of a call brings with it.
 struct AtEnd {
@@ -85,6 +94,7 @@ impl BlockingClient {
             servers,
             at_end: BTreeMap::new(),
             cancelled: Arc::default(),
+            unsent: Vec::with_capacity(SENT_TOGETHER),
             ended: BTreeMap::new(),
             pinged: BTreeMap::new(),
             process: std::process::id(),
@@ -147,6 +157,10 @@ impl BlockingClient {
     }
 
     /// Begins a call without waiting for it.
+    ///
+    /// Calls are sent in runs: as soon as 64 have been submitted, at [`flush`](Self::flush), and
+    /// before the client waits for anything. Until then nothing of them has left this host. A
+    /// [`Method`] that is made once and passed by reference spares each call the making.
     pub fn submit(
         &mut self,
         method: impl Into<Method>,
@@ -157,7 +171,9 @@ impl BlockingClient {
     }
 
     fn submit_bytes(&mut self, method: Method, request: Vec<u8>, options: &Options) -> CallHandle {
-        self.leave_other_process();
+        if self.unsent.is_empty() {
+            self.leave_other_process();
+        }
         let now = self.link.now();
         let prepared = self.common.prepare(now, method, request, options);
         let handle = match prepared.call {
@@ -174,9 +190,20 @@ impl BlockingClient {
         if prepared.watch.is_some() || linked.is_some() {
             self.at_end.insert(handle, AtEnd { watch: prepared.watch, _linked: linked });
         }
-        self.cancel_with_parents();
-        self.link.flush(&mut self.core);
+        self.unsent.push(handle);
+        if self.unsent.len() >= SENT_TOGETHER {
+            self.flush();
+        }
         handle
+    }
+
+    /// Sends what was submitted, as far as the server and the path take it now; the rest goes out
+    /// while the client waits.
+    pub fn flush(&mut self) {
+        self.leave_other_process();
+        self.cancel_with_parents();
+        self.unsent.clear();
+        self.link.flush(&mut self.core);
     }
 
     /// Waits for the end of this call.
@@ -190,10 +217,8 @@ impl BlockingClient {
     /// When the handle is not of a call that is still to be waited for: every call ends by its
     /// deadline, is told once, and stays with its process after a fork.
     pub fn wait(&mut self, handle: CallHandle) -> Result<Reply, CallError> {
-        self.leave_other_process();
         loop {
-            self.collect();
-            if let Some(result) = self.ended.remove(&handle) {
+            if let Some(result) = self.take(handle) {
                 return result;
             }
             assert!(self.core.is_open(handle), "waiting for a call that has been told already");
@@ -208,28 +233,23 @@ impl BlockingClient {
         handle: CallHandle,
         timeout: Duration,
     ) -> Option<Result<Reply, CallError>> {
-        self.leave_other_process();
+        if let Some(result) = self.take(handle) {
+            return Some(result);
+        }
         let until = self.link.now() + timeout;
-        self.collect();
-        while !self.ended.contains_key(&handle) {
-            if self.turn(until) || self.link.now() >= until {
-                break;
+        loop {
+            let interrupted = self.turn(until);
+            let result = self.take(handle);
+            if result.is_some() || interrupted || self.link.now() >= until {
+                return result;
             }
         }
-        self.ended.remove(&handle)
-    }
-
-    /// What ends [`wait_timeout`](Self::wait_timeout) early, from any thread of this process.
-    pub fn interrupter(&self) -> Interrupter {
-        self.link.interrupter()
     }
 
     /// Waits until any call ends; `None` when there is none.
     pub fn wait_any(&mut self) -> Option<(CallHandle, Result<Reply, CallError>)> {
-        self.leave_other_process();
         loop {
-            self.collect();
-            if let Some(ended) = self.ended.pop_first() {
+            if let Some(ended) = self.take_any() {
                 return Some(ended);
             }
             if self.core.is_idle() {
@@ -245,15 +265,23 @@ impl BlockingClient {
         &mut self,
         timeout: Duration,
     ) -> Option<(CallHandle, Result<Reply, CallError>)> {
-        self.leave_other_process();
+        if let Some(ended) = self.take_any() {
+            return Some(ended);
+        }
         let until = self.link.now() + timeout;
-        self.collect();
-        while self.ended.is_empty() && !self.core.is_idle() {
-            if self.turn(until) || self.link.now() >= until {
-                break;
+        while !self.core.is_idle() {
+            let interrupted = self.turn(until);
+            let ended = self.take_any();
+            if ended.is_some() || interrupted || self.link.now() >= until {
+                return ended;
             }
         }
-        self.ended.pop_first()
+        None
+    }
+
+    /// What ends [`wait_timeout`](Self::wait_timeout) early, from any thread of this process.
+    pub fn interrupter(&self) -> Interrupter {
+        self.link.interrupter()
     }
 
     /// Asks that this call be fenced: if it has not started, it never will. It ends as the server
@@ -262,14 +290,14 @@ impl BlockingClient {
         self.leave_other_process();
         let now = self.link.now();
         self.core.cancel(now, handle);
-        self.link.flush(&mut self.core);
+        self.flush();
     }
 
     /// The token with which any process can ask later what became of this call; `None` before it
-    /// was first sent and after it was told. Its session is then never closed early, and the call
+    /// could be sent and after it ended. Its session is then never closed early, and the call
     /// is not issued again when it is proved not to have run: the token's holder is told so.
     pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
-        self.leave_other_process();
+        self.flush();
         self.core.token(handle)
     }
 
@@ -283,7 +311,9 @@ impl BlockingClient {
         let now = self.link.now();
         let handle = self.core.ping(now, now + timeout);
         loop {
-            self.collect();
+            while let Some((handle, result)) = self.next_end() {
+                self.ended.insert(handle, result);
+            }
             if let Some(result) = self.pinged.remove(&handle) {
                 return result;
             }
@@ -304,7 +334,7 @@ impl BlockingClient {
     /// Goes on from another local port, as a client does whose address changes: sessions and
     /// calls in flight stay what they are.
     pub fn rebind(&mut self) {
-        self.leave_other_process();
+        self.flush();
         self.link.rebind();
     }
 
@@ -314,6 +344,7 @@ impl BlockingClient {
         if self.process != std::process::id() {
             return; // They are another process's.
         }
+        self.flush();
         let now = self.link.now();
         self.core.close(now);
         self.link.flush(&mut self.core);
@@ -322,12 +353,14 @@ impl BlockingClient {
             if self.link.turn(&mut self.core, due).is_err() {
                 return;
             }
-            self.collect();
         }
     }
 
     /// Cancels the calls that were made on behalf of others which have been cancelled meanwhile.
     fn cancel_with_parents(&mut self) {
+        if self.at_end.is_empty() {
+            return; // None was.
+        }
         let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
         let handles = std::mem::take(&mut *cancelled);
         drop(cancelled);
@@ -337,28 +370,50 @@ impl BlockingClient {
         }
     }
 
-    /// One wait; true if it was interrupted.
+    /// One wait, unless this process was forked meanwhile; true if it was interrupted.
     fn turn(&mut self, until: Time) -> bool {
+        if self.leave_other_process() {
+            return false; // What was waited for may be another process's.
+        }
         self.cancel_with_parents();
-        let interrupted = self.link.turn(&mut self.core, until).unwrap_or_else(|error| {
+        self.unsent.clear();
+        self.link.turn(&mut self.core, until).unwrap_or_else(|error| {
             // Only the wait itself can fail; calls go on and end by their deadlines.
             log::warn!("waiting for datagrams: {error}");
             std::thread::sleep(Duration::from_millis(1));
             false
-        });
-        self.collect();
-        interrupted
+        })
     }
 
-    fn collect(&mut self) {
-        while let Some(event) = self.core.poll_event() {
-            match event {
+    /// The end of this call, if it has ended; those of others are set aside.
+    fn take(&mut self, handle: CallHandle) -> Option<Result<Reply, CallError>> {
+        if let Some(result) = self.ended.remove(&handle) {
+            return Some(result);
+        }
+        while let Some((ended, result)) = self.next_end() {
+            if ended == handle {
+                return Some(result);
+            }
+            self.ended.insert(ended, result);
+        }
+        None
+    }
+
+    /// The end of any call that has ended.
+    fn take_any(&mut self) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        self.ended.pop_first().or_else(|| self.next_end())
+    }
+
+    /// The next call that has ended, of which its hook is told.
+    fn next_end(&mut self) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        loop {
+            match self.core.poll_event()? {
                 Event::Ended { handle, result } => {
                     let at_end = self.at_end.remove(&handle);
                     if let Some(watch) = at_end.and_then(|at_end| at_end.watch) {
                         watch.end(&result);
                     }
-                    self.ended.insert(handle, result);
+                    return Some((handle, result));
                 }
                 Event::Ponged { handle, result } => {
                     self.pinged.insert(handle, result);
@@ -368,23 +423,37 @@ impl BlockingClient {
     }
 
     /// After a fork, calls, sessions and sockets stay with the parent: two processes that go on
-    /// with one session would take each other's call ids, and each other's replies.
-    fn leave_other_process(&mut self) {
+    /// with one session would take each other's call ids, and each other's replies. True if this
+    /// process was forked.
+    ///
+    /// To ask the kernel which process this is takes as long as much of a call: it is asked before
+    /// anything is sent or waited for, and at the first of the calls that are sent together.
+    fn leave_other_process(&mut self) -> bool {
         let process = std::process::id();
         if process == self.process {
-            return;
+            return false;
         }
         #[expect(clippy::expect_used, reason = "going on with the parent's session is no choice")]
         let seed = net::seed().expect("the system had randomness when the client was made");
         #[expect(clippy::expect_used, reason = "going on with the parent's sockets is no choice")]
         self.link.forked().expect("the system had a poll when the client was made");
+        let unsent: Vec<_> =
+            self.unsent.drain(..).filter(|call| self.core.is_open(*call)).collect();
         self.core.forked(seed);
         self.forget_ends();
         // Not emptied: the thread that adds to it may have held its lock, and was not copied.
         self.cancelled = Arc::default();
         self.ended.clear();
         self.pinged.clear();
+        // Some may have been submitted by this process: it cannot be told which.
+        for handle in unsent {
+            let text = "the process was forked before the call was sent";
+            let never_sent = CallError::never_sent(Code::FailedPrecondition, text);
+            let unknown = CallError { outcome: Outcome::Unknown, ..never_sent };
+            self.ended.insert(handle, Err(unknown));
+        }
         self.process = process;
+        true
     }
 
     /// Forgets what the ends of another process's calls bring with them. Its memory stays: to take
@@ -400,7 +469,7 @@ impl Drop for BlockingClient {
         if self.process != std::process::id() {
             return self.forget_ends(); // Calls and hooks are another process's.
         }
-        self.collect();
+        while self.next_end().is_some() {}
         for watch in std::mem::take(&mut self.at_end).into_values().filter_map(|end| end.watch) {
             let text = "the client was dropped before the call ended";
             let never_sent = CallError::never_sent(Code::Cancelled, text);
@@ -416,71 +485,4 @@ impl std::fmt::Debug for BlockingClient {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::hook::{Ended, Hook, Starting};
-    use crate::service::{CancelToken, Scope, Status};
-    use crate::wire::MetadataRef;
-
-    #[test]
-    fn calls_of_the_parent_do_not_go_on_in_a_forked_child() {
-        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut client = BlockingClient::connect(silent.local_addr().unwrap()).unwrap();
-        let options = Options::within(Duration::from_secs(60));
-        let parents = client.submit("test.Counter/Increment", b"", &options);
-        let mut buffer = [0; 128];
-        let (_, parent) = silent.recv_from(&mut buffer).unwrap();
-        // As after a fork: the process is another one.
-        client.process = client.process.wrapping_add(1);
-        assert_eq!(client.wait_any(), None);
-        assert_eq!(client.token(parents), None);
-        let childs = client.submit("test.Counter/Increment", b"", &options);
-        assert_ne!(parents, childs);
-        let (_, child) = silent.recv_from(&mut buffer).unwrap();
-        assert_ne!(parent, child, "a socket of its own");
-    }
-
-    #[test]
-    fn call_that_ended_before_its_client_was_dropped_is_told_as_it_ended() {
-        struct Refuses(std::sync::mpsc::Sender<CallError>);
-        impl Hook for Refuses {
-            fn start(&self, call: &mut Starting<'_>) {
-                let status = Status::new(Code::Unauthenticated, "no credentials");
-                call.refuse(Status { details: vec![7], ..status });
-            }
-            fn end(&self, call: &Ended<'_>) {
-                self.0.send(call.result.unwrap_err().clone()).unwrap();
-            }
-        }
-        let (tell, told) = std::sync::mpsc::channel();
-        let builder = BlockingClient::builder().hook(Refuses(tell));
-        let mut client = builder.connect("127.0.0.1:9").unwrap();
-        client.submit("test.Counter/Increment", b"", &Options::default());
-        drop(client);
-        let error = told.recv().unwrap();
-        assert_eq!(error.code, Code::Unauthenticated, "{error}");
-        let expected = CallError::never_sent(Code::Unauthenticated, "no credentials");
-        assert_eq!(error, CallError { details: vec![7], ..expected });
-        assert!(told.recv().is_err(), "told once");
-    }
-
-    #[test]
-    fn forked_child_touches_no_lock_of_the_call_inside_which_the_parent_called() {
-        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        for uses_it in [true, false] {
-            let mut client = BlockingClient::connect(silent.local_addr().unwrap()).unwrap();
-            let cancel = CancelToken::new();
-            let deadline = std::time::Instant::now() + Duration::from_secs(60);
-            let scope = Scope::new(deadline, cancel.clone(), MetadataRef::EMPTY);
-            scope.enter(|| client.submit("test.Counter/Increment", b"", &Options::default()));
-            client.process = client.process.wrapping_add(1);
-            // A thread that was not copied held it.
-            let _lock = cancel.lock_for_ever();
-            if uses_it {
-                assert_eq!(client.wait_any(), None);
-            }
-            drop(client);
-        }
-    }
-}
+mod tests;

@@ -273,6 +273,7 @@ fn cancellation_of_a_call_ends_no_wait_for_another() {
     let scope = Scope::new(Instant::now() + PATIENCE, cancel.clone(), MetadataRef::EMPTY);
     let nested = scope.enter(|| client.submit(SLOW, b"", &long()));
     let other = client.submit(SLOW, b"", &long());
+    client.flush();
     cancel.cancel();
     let (begun, patience) = (Instant::now(), Duration::from_millis(100));
     assert!(client.wait_timeout(other, patience).is_none());
