@@ -47,7 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         // The client: what it has to say goes out, what comes goes in, and time passes.
         while let Some(transmit) = client.poll_transmit(now(), &mut out) {
-            client_socket.send_to(&out, transmit.remote)?;
+            for datagram in out.chunks(transmit.segment_size.unwrap_or(out.len())) {
+                client_socket.send_to(datagram, transmit.remote)?;
+            }
             out.clear();
         }
         while let Some((length, from)) = received(client_socket.recv_from(&mut buffer))? {

@@ -25,6 +25,7 @@ mod inquiry;
 mod leaving;
 mod ping;
 mod refused;
+mod run;
 mod session;
 mod timers;
 mod transmit;
@@ -73,6 +74,8 @@ pub struct Client {
     /// Calls whose next datagram goes at once, whatever the window says.
     urgent: VecDeque<CallHandle>,
     closings: VecDeque<Closing>,
+    /// The calls of the last run: their memory serves the next.
+    run: Uncompared<Vec<CallHandle>>,
     timers: Timers,
     events: VecDeque<Event>,
     last_handle: u64,
@@ -101,6 +104,7 @@ impl Client {
             waiting_pings: BTreeSet::new(),
             urgent: VecDeque::new(),
             closings: VecDeque::new(),
+            run: Uncompared::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
             last_handle: 0,

@@ -18,6 +18,10 @@ use crate::wire::{
 /// first datagram would come too late for its birth.
 const BIRTH_USABLE_S: u64 = 50;
 
+/// Beyond this id a session is left. Ids rise by less than 2^32 with each call, so it is far beyond
+/// any use.
+const IDS_MAX: u64 = 1 << 63;
+
 /// The greatest lower bound known of the server's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ClockBound {
@@ -194,14 +198,20 @@ impl Session {
             && !self.closed
             && now.since(self.contact) < self.lease() * 3 / 4
             && (self.inside || young)
+            && self.highest < IDS_MAX
     }
 
-    /// The proofs that the next datagram carries.
-    pub(super) fn proofs(&mut self, rules: &Rules) -> Proofs {
-        let proofs = Proofs {
+    /// The proofs that the next datagram is to carry.
+    pub(super) fn carried(&self) -> Proofs {
+        Proofs {
             birth: self.carry_birth.then_some(self.birth),
             path: self.carry_path.then_some(self.path),
-        };
+        }
+    }
+
+    /// The proofs that a datagram carries which is sent now.
+    pub(super) fn proofs(&mut self, rules: &Rules) -> Proofs {
+        let proofs = self.carried();
         self.used = true;
         if !rules.hold(Rule::ProofsUntilAnswered) {
             self.carry_birth = false;

@@ -1,5 +1,5 @@
 //! What goes out next: what is urgent, then lost copies, then new calls, as far as the path and
-//! the window of slots have room.
+//! the window of slots have room; copies for one server go together, as a run.
 //!
 //! Invariants: an identity is used up as soon as its first copy is handed out; no copy of a request
 //! is handed out after its deadline; FENCE, PING, HELLO and CLOSE are outside the window.
@@ -8,28 +8,49 @@ use std::net::SocketAddr;
 
 use super::call::{Issue, Phase, Recent, attempt_number};
 use super::flow::Jitter;
+use super::run::{Copied, Run};
 use super::{CallHandle, Client, Transmit};
 use crate::core::{Time, micros};
-use crate::wire::{Datagram, Flags, FromClient, SessionId};
+use crate::wire::{Datagram, Flags, FromClient, HEADER_LEN, SessionId, pad};
+
+/// A copy that may go next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    handle: CallHandle,
+    from: From,
+}
+
+/// Where a copy waits for its turn.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    /// Among those that go whatever the window says.
+    Urgent,
+    /// Among the lost copies on the way to this server.
+    Lost(SocketAddr),
+    /// Among the calls without an identity; this session is to give it one.
+    Waiting(SessionId),
+}
 
 impl Client {
-    /// Appends the next datagram to `out` and says where it goes; `None` when there is nothing
-    /// (more) to send now. To be called until then after every input.
+    /// Appends to `out` the next datagram, or a run: up to 64 copies of requests, of one size and
+    /// at most 60 kB, for one server ([`Transmit::segment_size`]). Says where it goes; `None` when
+    /// there is nothing (more) to send now. To be called until then after every input.
     pub fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
         self.advance(now);
-        let sent = self
+        let alone = self
             .transmit_closing(out)
             .or_else(|| self.transmit_hello(now, out))
-            .or_else(|| self.transmit_ping(now, out))
-            .or_else(|| self.transmit_urgent(now, out))
-            .or_else(|| self.transmit_lost(now, out))
-            .or_else(|| self.transmit_new(now, out));
-        self.counters.sent += u64::from(sent.is_some());
-        sent
+            .or_else(|| self.transmit_ping(now, out));
+        if alone.is_some() {
+            self.counters.sent += 1;
+            return alone;
+        }
+        self.transmit_run(now, out)
     }
 
     /// Says that a datagram was never sent: it went to the kernel alone, and the kernel took none
-    /// of it. To be called, if at all, before the next input.
+    /// of it. Not for a run, which counts as sent whatever became of it. To be called, if at all,
+    /// before the next input.
     pub fn handle_unsent(&mut self, _now: Time, sent: &Transmit) {
         self.counters.unsent += 1;
         if sent.hello {
@@ -88,40 +109,59 @@ impl Client {
         Some(self.emit(closing.server, datagram, out))
     }
 
-    fn transmit_urgent(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
-        while let Some(handle) = self.urgent.pop_front() {
-            let Some(call) = self.calls.get_mut(&handle) else {
-                continue;
-            };
-            let deadline = call.deadline;
-            let Phase::Issued(issue) = &mut call.phase else {
-                continue;
-            };
-            if std::mem::take(&mut issue.urgent)
-                && now < deadline
-                && let Some(sent) = self.transmit_copy(now, handle, out)
+    /// Gathers a run of copies, and appends them to `out`.
+    fn transmit_run(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
+        let mut run = Run::default();
+        let mut handles = std::mem::take(&mut self.run.0);
+        handles.clear();
+        while let Some(next) = self.next_copy(now) {
+            let Some(copy) = self.copied(&next) else { break };
+            if !run.join(&copy) || !self.take_copy(now, &next, copy.session) {
+                break;
+            }
+            handles.push(next.handle);
+        }
+        let sent = self.emit_run(&handles, run.size(), out);
+        self.run.0 = handles;
+        sent
+    }
+
+    /// The copy that is to go next, if anything is and has room.
+    fn next_copy(&mut self, now: Time) -> Option<Next> {
+        let urgent = self.next_urgent(now).map(|handle| Next { handle, from: From::Urgent });
+        urgent.or_else(|| self.next_lost(now)).or_else(|| self.next_new(now))
+    }
+
+    fn next_urgent(&mut self, now: Time) -> Option<CallHandle> {
+        while let Some(handle) = self.urgent.front().copied() {
+            if let Some(call) = self.calls.get_mut(&handle)
+                && let Phase::Issued(issue) = &mut call.phase
+                && issue.urgent
             {
-                return Some(sent);
+                if now < call.deadline {
+                    return Some(handle);
+                }
+                issue.urgent = false;
+            }
+            self.urgent.pop_front();
+        }
+        None
+    }
+
+    /// The oldest call whose lost copy has room on the way to its server.
+    fn next_lost(&mut self, now: Time) -> Option<Next> {
+        for (server, flow) in self.flows.iter_mut().filter(|(_, flow)| flow.has_room()) {
+            while let Some(handle) = flow.lost.first().copied() {
+                if self.calls.get(&handle).is_some_and(|call| now < call.deadline) {
+                    return Some(Next { handle, from: From::Lost(*server) });
+                }
+                flow.lost.pop_first();
             }
         }
         None
     }
 
-    fn transmit_lost(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
-        loop {
-            // The oldest call whose lost copy has room on the way to its server.
-            let mut flows = self.flows.values_mut().filter(|flow| flow.has_room());
-            let handle = flows.find_map(|flow| flow.lost.pop_first())?;
-            let deadline = self.calls.get(&handle).map(|call| call.deadline);
-            if deadline.is_some_and(|deadline| now < deadline)
-                && let Some(sent) = self.transmit_copy(now, handle, out)
-            {
-                return Some(sent);
-            }
-        }
-    }
-
-    fn transmit_new(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
+    fn next_new(&mut self, now: Time) -> Option<Next> {
         loop {
             let current = self.current?;
             let session = self.sessions.get(&current)?;
@@ -137,20 +177,54 @@ impl Client {
                 (Some(safe), Some(risky)) => safe.min(risky),
                 (one, other) => one.or(other)?,
             };
-            if self.calls.get(&handle).is_none_or(|call| now >= call.deadline) {
-                self.end_at_deadline(now, handle);
-                continue;
+            if self.calls.get(&handle).is_some_and(|call| now < call.deadline) {
+                return Some(Next { handle, from: From::Waiting(current) });
             }
-            if !self.begin_issue(now, handle, current) {
-                // No id is left: the next call needs another session.
-                self.leave(now, current);
-                self.advance(now);
-                return self.transmit_hello(now, out);
+            self.end_at_deadline(now, handle);
+        }
+    }
+
+    /// What a run has to know of a copy.
+    fn copied(&self, next: &Next) -> Option<Copied> {
+        let call = self.calls.get(&next.handle)?;
+        let (id, fencing) = match (next.from, &call.phase) {
+            (From::Waiting(session), _) => (session, false),
+            (_, Phase::Issued(issue)) => (issue.session, issue.fencing),
+            _ => return None,
+        };
+        let session = self.sessions.get(&id)?;
+        let proofs = session.carried().len();
+        let metadata = call.metadata.borrow().option_len();
+        let (options, body) =
+            if fencing { (proofs, 0) } else { (proofs + metadata, call.body.len()) };
+        Some(Copied {
+            session: id,
+            len: HEADER_LEN + options + body,
+            options,
+            longest: usize::from(session.limits.longest_datagram),
+        })
+    }
+
+    /// Takes a copy from where it waited, and counts it as sent; false if its session has no id
+    /// left to give it.
+    fn take_copy(&mut self, now: Time, next: &Next, session: SessionId) -> bool {
+        match next.from {
+            From::Urgent => {
+                self.urgent.pop_front();
             }
-            if let Some(sent) = self.transmit_copy(now, handle, out) {
-                return Some(sent);
+            From::Lost(server) => {
+                if let Some(flow) = self.flows.get_mut(&server) {
+                    flow.lost.remove(&next.handle);
+                }
+            }
+            From::Waiting(_) => {
+                if !self.begin_issue(now, next.handle, session) {
+                    return false;
+                }
             }
         }
+        self.begin_copy(now, next.handle);
+        true
     }
 
     /// Gives a waiting call an identity in `session`.
@@ -192,36 +266,24 @@ impl Client {
         true
     }
 
-    /// Appends the next copy of a call, or a FENCE in its place.
-    fn transmit_copy(
-        &mut self,
-        now: Time,
-        handle: CallHandle,
-        out: &mut Vec<u8>,
-    ) -> Option<Transmit> {
+    /// Counts the next copy of a call, or a FENCE in its place.
+    fn begin_copy(&mut self, now: Time, handle: CallHandle) {
         let jitter = self.jitter();
-        let call = self.calls.get_mut(&handle)?;
-        let Phase::Issued(issue) = &mut call.phase else {
-            return None;
-        };
-        let session = self.sessions.get_mut(&issue.session)?;
-        let flow = self.flows.get_mut(&session.server)?;
-        let proofs = session.proofs(&self.rules);
-        let server = session.server;
+        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Phase::Issued(issue) = &mut call.phase else { return };
+        let server = self.sessions.get(&issue.session).map(|session| session.server);
+        let Some(flow) = server.and_then(|server| self.flows.get_mut(&server)) else { return };
         issue.sends = issue.sends.saturating_add(1);
         issue.succeeded = issue.succeeded.saturating_add(1);
         issue.last = now;
         issue.jitter = jitter;
         issue.retry_at = None;
+        issue.urgent = false;
         if std::mem::take(&mut issue.queued) {
             flow.lost.remove(&handle);
         }
-        let attempt = attempt_number(issue.sends);
-        issue.recent.note(attempt, now);
-        let (id, session_id) = (issue.id, issue.session);
-        let message = if issue.fencing {
-            FromClient::Fence { session: session_id, call: id, proofs }
-        } else {
+        issue.recent.note(attempt_number(issue.sends), now);
+        if !issue.fencing {
             call.attempts = call.attempts.saturating_add(1);
             if issue.sends > 1 {
                 self.counters.0.retransmitted += 1;
@@ -230,9 +292,50 @@ impl Client {
                 issue.in_flight = true;
                 flow.sent();
             }
+        }
+        self.arm(handle);
+    }
+
+    /// Appends the copies of these calls to `out`, each `size` bytes long.
+    fn emit_run(
+        &mut self,
+        handles: &[CallHandle],
+        size: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let before = out.len();
+        let mut first = None;
+        for handle in handles {
+            let start = out.len();
+            let sent = self.emit_copy(*handle, out)?;
+            pad(out, start, size);
+            first.get_or_insert(sent);
+        }
+        let sent = first?;
+        let alone = handles.len() == 1;
+        self.counters.sent += u64::try_from(handles.len()).unwrap_or(0);
+        Some(Transmit {
+            size: out.len() - before,
+            segment_size: (!alone).then_some(size),
+            call: sent.call.filter(|_| alone),
+            ..sent
+        })
+    }
+
+    /// Appends the copy of a call that was begun last.
+    fn emit_copy(&mut self, handle: CallHandle, out: &mut Vec<u8>) -> Option<Transmit> {
+        let call = self.calls.get(&handle)?;
+        let Phase::Issued(issue) = &call.phase else { return None };
+        let &Issue { session: id, id: call_id, fencing, .. } = issue;
+        let attempt = attempt_number(issue.sends);
+        let session = self.sessions.get_mut(&id)?;
+        let proofs = session.proofs(&self.rules);
+        let message = if fencing {
+            FromClient::Fence { session: id, call: call_id, proofs }
+        } else {
             FromClient::Request {
-                session: session_id,
-                call: id,
+                session: id,
+                call: call_id,
                 expiry: issue.expiry,
                 method: call.method,
                 flags: Flags::WHOLE,
@@ -244,17 +347,8 @@ impl Client {
                 body: &call.body,
             }
         };
-        let before = out.len();
-        Datagram { attempt, message }.emit(out);
-        let sent = Transmit {
-            remote: server,
-            size: out.len() - before,
-            segment_size: None,
-            call: (!issue.fencing).then_some((handle, attempt)),
-            hello: false,
-            issue: call.issues,
-        };
-        self.arm(handle);
-        Some(sent)
+        let (server, issue) = (session.server, call.issues);
+        let sent = self.emit(server, Datagram { attempt, message }, out);
+        Some(Transmit { call: (!fencing).then_some((handle, attempt)), issue, ..sent })
     }
 }

@@ -62,16 +62,17 @@ pub struct Pong {
     pub attempts: u32,
 }
 
-/// A datagram to be sent: what [`Client::poll_transmit`](super::Client::poll_transmit) appended to the buffer.
+/// A datagram to be sent, or a run of datagrams to be sent in one system call: what
+/// [`Client::poll_transmit`](super::Client::poll_transmit) appended to the buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Transmit {
     /// Where to.
     pub remote: SocketAddr,
     /// Bytes appended.
     pub size: usize,
-    /// Size of each datagram, if there are several; at present there is always one.
+    /// Size of each datagram, if there are several: as many as it goes into `size`.
     pub segment_size: Option<usize>,
-    /// For a copy of a request: the call, and which attempt it is.
+    /// For a copy of a request that goes alone: the call, and which attempt it is.
     pub call: Option<(CallHandle, u8)>,
     /// Whether it is a HELLO.
     pub(super) hello: bool,

@@ -387,7 +387,10 @@ fn sent(client: &mut Client, now: Time) -> Vec<Vec<u8>> {
     loop {
         let mut out = Vec::new();
         match client.poll_transmit(now, &mut out) {
-            Some(_) => all.push(out),
+            Some(transmit) => {
+                let size = transmit.segment_size.unwrap_or(transmit.size);
+                all.extend(out.chunks(size).map(<[u8]>::to_vec));
+            }
             None => return all,
         }
     }

@@ -8,6 +8,7 @@ mod inquiry;
 mod metadata;
 mod pinging;
 mod refusals;
+mod runs;
 mod sessions;
 mod timing;
 mod with_server;
@@ -211,24 +212,29 @@ impl Bench {
         let mut out = Vec::new();
         while let Some(transmit) = self.client.poll_transmit(self.now, &mut out) {
             assert_eq!(transmit.size, out.len());
-            let Datagram { attempt, message } = parse_from_client(&out).unwrap();
-            let what = match message {
-                FromClient::Hello { session, nonce, .. } => What::Hello { session, nonce },
-                FromClient::Request { session, call, expiry, proofs, metadata, body, .. } => {
-                    let (metadata, body) = (metadata.to_owned(), body.to_vec());
-                    What::Request { session, call, expiry, proofs, metadata, body }
-                }
-                FromClient::Fence { session, call, .. } => What::Fence { session, call },
-                FromClient::Ping { session, call, proofs } => What::Ping { session, call, proofs },
-                FromClient::Close { session, .. } => What::Close { session },
-                other => panic!("clients do not send {other:?}"),
-            };
-            let (to, at) = (transmit.remote, self.now);
-            all.push(Sent { to, at, attempt, what, transmit });
+            for datagram in out.chunks(transmit.segment_size.unwrap_or(transmit.size)) {
+                all.push(self.sent_datagram(&transmit, datagram));
+            }
             out.clear();
             assert!(all.len() < 10_000, "it never stops sending");
         }
         all
+    }
+
+    fn sent_datagram(&self, transmit: &Transmit, datagram: &[u8]) -> Sent {
+        let Datagram { attempt, message } = parse_from_client(datagram).unwrap();
+        let what = match message {
+            FromClient::Hello { session, nonce, .. } => What::Hello { session, nonce },
+            FromClient::Request { session, call, expiry, proofs, metadata, body, .. } => {
+                let (metadata, body) = (metadata.to_owned(), body.to_vec());
+                What::Request { session, call, expiry, proofs, metadata, body }
+            }
+            FromClient::Fence { session, call, .. } => What::Fence { session, call },
+            FromClient::Ping { session, call, proofs } => What::Ping { session, call, proofs },
+            FromClient::Close { session, .. } => What::Close { session },
+            other => panic!("clients do not send {other:?}"),
+        };
+        Sent { to: transmit.remote, at: self.now, attempt, what, transmit: transmit.clone() }
     }
 
     /// The one datagram that the client sends now.

@@ -115,7 +115,10 @@ impl Pair {
         while let Some(transmit) = self.client.poll_transmit(self.now, &mut out) {
             assert_eq!(transmit.remote, server());
             sent = true;
-            self.outward.push(self.now, (std::mem::take(&mut out), self.local));
+            for datagram in out.chunks(transmit.segment_size.unwrap_or(transmit.size)) {
+                self.outward.push(self.now, (datagram.to_vec(), self.local));
+            }
+            out.clear();
         }
         while let Some((datagram, from)) = self.outward.poll(self.now) {
             self.serve(from, &datagram);

@@ -163,10 +163,12 @@ impl Stage {
         let mut out = Vec::new();
         let Actor { client, address, calls } = &mut self.actors[actor];
         while let Some(transmit) = client.poll_transmit(now, &mut out) {
-            let tag = transmit.call.and_then(|(handle, _)| calls.get(&handle));
+            let alone = transmit.call.and_then(|(handle, _)| calls.get(&handle)).copied();
             for bytes in out.chunks(transmit.segment_size.unwrap_or(transmit.size)) {
-                if let (Some(tag), Some((session, call))) = (tag, named(bytes)) {
-                    self.names.entry((life, session, call)).or_insert(*tag);
+                if let Some((session, call, tag)) = named(bytes) {
+                    // One that goes alone may have been made to look like another.
+                    let tag = alone.unwrap_or(tag);
+                    self.names.entry((life, session, call)).or_insert(tag);
                 }
                 let bytes = bytes.to_vec();
                 let (from, to) = (*address, transmit.remote);
@@ -184,10 +186,12 @@ impl Stage {
     }
 }
 
-/// The session and the call of a REQUEST.
-fn named(bytes: &[u8]) -> Option<(SessionId, CallId)> {
+/// The session and the call of a REQUEST, and the tag in its body.
+fn named(bytes: &[u8]) -> Option<(SessionId, CallId, u64)> {
     match parse_from_client(bytes).ok()?.message {
-        FromClient::Request { session, call, .. } => Some((session, call)),
+        FromClient::Request { session, call, body, .. } => {
+            Some((session, call, Request::from_body(body)?.tag))
+        }
         _ => None,
     }
 }
