@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -70,10 +69,6 @@ pub(crate) fn burn_rounds(time: Duration) -> u64 {
     (time.as_secs_f64() / best.as_secs_f64() * TRIED as f64) as u64
 }
 
-fn client(server: SocketAddr, _load: &Load) -> Result<BlockingClient, Error> {
-    Ok(BlockingClient::builder().connect(server)?)
-}
-
 fn method(load: &Load) -> Method {
     Method::from(if load.burn { BURN } else { ADD })
 }
@@ -120,7 +115,7 @@ impl Hasher for Plain {
 impl Caller {
     fn new(load: &Load) -> Result<Self, Error> {
         let mut caller = Self {
-            client: client(load.server, load)?,
+            client: BlockingClient::builder().busy_poll(load.busy_poll).connect(load.server)?,
             method: method(load),
             options: Options::default(),
             source: Source::new(load.random),
@@ -129,7 +124,7 @@ impl Caller {
         };
         // As the others connect before anything counts.
         let request = caller.source.next().encode_to_vec();
-        caller.client.call_raw(caller.method.clone(), &request, &caller.options)?;
+        caller.client.call_raw(&caller.method, &request, &caller.options)?;
         Ok(caller)
     }
 
@@ -138,7 +133,7 @@ impl Caller {
         let begun = recorder.begin();
         self.request.clear();
         operands.encode(&mut self.request).expect("a vector has room");
-        let handle = self.client.submit(self.method.clone(), &self.request, &self.options);
+        let handle = self.client.submit(&self.method, &self.request, &self.options);
         if let Some(begun) = begun {
             self.timed.insert(handle, (begun, operands));
         }
@@ -203,8 +198,11 @@ pub(super) fn load_in_turn(load: &Load) -> Result<Sample, Error> {
         callers.push(Caller::new(load)?);
     }
     let mut recorder = Recorder::new(load);
-    let mut flying: Vec<_> =
-        callers.iter_mut().map(|caller| caller.submit(&mut recorder)).collect();
+    let mut flying = Vec::new();
+    for caller in &mut callers {
+        flying.push(caller.submit(&mut recorder));
+        caller.client.flush();
+    }
     loop {
         for (caller, handle) in callers.iter_mut().zip(&mut flying) {
             let result = caller.client.wait(*handle);
@@ -214,6 +212,8 @@ pub(super) fn load_in_turn(load: &Load) -> Result<Sample, Error> {
                 return Ok(recorder.finish(begun));
             }
             *handle = caller.submit(&mut recorder);
+            // Others are waited for first.
+            caller.client.flush();
         }
     }
 }
@@ -250,12 +250,12 @@ pub(super) fn load_from_threads(load: &Load) -> Result<Sample, Error> {
 
 /// The `Client` that has a thread of its own, from asynchronous tasks.
 pub(super) async fn load_async(load: &Load) -> Result<Sample, Error> {
-    let client = Client::builder().connect(load.server)?;
+    let client = Client::builder().busy_poll(load.busy_poll).connect(load.server)?;
     let method = method(load);
     let request = Source::new(load.random).next().encode_to_vec();
-    client.call_raw(method.clone(), &request, &Options::default()).await?;
+    client.call_raw(&method, &request, &Options::default()).await?;
     closed_loop::run(load, move |operands| {
-        let call = client.call_raw(method.clone(), &operands.encode_to_vec(), &Options::default());
+        let call = client.call_raw(&method, &operands.encode_to_vec(), &Options::default());
         async move { sum(&call.await?) }
     })
     .await
