@@ -3,14 +3,14 @@
 //! It stands at the server's socket and believes only what it has seen itself: an address is proved
 //! for a session once a datagram came from it with a path proof that had gone to it in a HELLO_ACK
 //! or a CHALLENGE of that session at most sixty seconds before. To any other address goes at most
-//! one datagram for each that came, at once, and none that is longer.
+//! one datagram for each that came, at once, bare, and none that is longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::wire::{
-    Datagram, FromClient, FromServer, PathProof, Proofs, SessionId, parse_from_client,
-    parse_from_server,
+    Datagram, FromClient, FromServer, HEADER_LEN, HELLO_LEN, PathProof, Proofs, SessionId,
+    parse_from_client, parse_from_server,
 };
 
 /// How long a path proof lives after its issue time, which is rounded down to a whole second, by
@@ -73,6 +73,16 @@ impl Amplification {
             return Ok(());
         }
         let length = datagram.len();
+        let bare = match parsed.message {
+            FromServer::HelloAck { .. } => HELLO_LEN,
+            _ => HEADER_LEN,
+        };
+        if length != bare {
+            return Err(format!(
+                "{length} bytes to the unproved {to}, padded: {:?}",
+                parsed.message
+            ));
+        }
         let owed = self.owed.entry(to).or_default();
         // The shortest that is long enough: the longer ones may be needed for others.
         let best = (0..owed.len()).filter(|&n| owed[n] >= length).min_by_key(|&n| owed[n]);

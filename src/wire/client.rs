@@ -200,6 +200,23 @@ impl Datagram<FromClient<'_>> {
     /// Appends the datagram to `out`.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let start = out.len();
+        self.write(out);
+        seal(out.get_mut(start..).unwrap_or_default());
+    }
+
+    /// Appends the datagram to `out`, padded to `size` bytes. Returns whether it could be: it has its
+    /// own size otherwise. See [`pads`](super::pads).
+    pub fn emit_padded(&self, out: &mut Vec<u8>, size: usize) -> bool {
+        let start = out.len();
+        self.write(out);
+        let is_padded = options::stretch(out, start, size);
+        seal(out.get_mut(start..).unwrap_or_default());
+        is_padded
+    }
+
+    /// Appends the datagram, its CRC still zero.
+    fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         let attempt = self.attempt;
         let ids = |out: &mut Vec<u8>, kind, session, call: CallId, proofs: &Proofs| {
             Header::new(kind, session, call.0, attempt).emit(out, VERSION, proofs.len());
@@ -261,6 +278,5 @@ impl Datagram<FromClient<'_>> {
             }
         }
         debug_assert!(out.len() - start >= HEADER_LEN);
-        seal(out.get_mut(start..).unwrap_or_default());
     }
 }

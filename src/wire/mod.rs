@@ -33,7 +33,7 @@ pub use header::{Flags, Kind, ParseError, seal};
 pub use id::{CallId, Epoch, MethodId, SessionId};
 pub use metadata::{METADATA_MAX, Metadata, MetadataError, MetadataRef};
 pub use options::{
-    Birth, OPTIONS_LEN_MAX, PROOF_LIFE_S, PathProof, Proofs, fingerprinted, pad, proof_dies,
+    Birth, OPTIONS_LEN_MAX, PROOF_LIFE_S, PathProof, Proofs, fingerprinted, pad, pads, proof_dies,
 };
 pub use reason::{Reason, SlotState};
 pub use server::{FromServer, HelloAck, Limits, VERSION_LEN, parse_from_server};

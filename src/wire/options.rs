@@ -88,9 +88,24 @@ fn emit_proof(out: &mut Vec<u8>, kind: u8, seconds: u32, mac: u64) {
 /// bytes long: a sender may bring neighbours of a batch to one size. A PAD option goes behind the
 /// other options, and the bytes that its units of four leave over behind the body.
 ///
-/// Returns whether it could: padding takes at least 4 bytes, and options at most
-/// [`OPTIONS_LEN_MAX`].
+/// Returns whether it could: see [`pads`]. A datagram about to be written is cheaper written in its
+/// size ([`Datagram::emit_padded`](super::Datagram::emit_padded)).
 pub fn pad(out: &mut Vec<u8>, start: usize, size: usize) -> bool {
+    let is_padded = stretch(out, start, size);
+    if is_padded && let Some(datagram) = out.get_mut(start..) {
+        seal(datagram);
+    }
+    is_padded
+}
+
+/// Whether a datagram with so many bytes of options can be padded by `missing` bytes: padding takes
+/// at least 4, and options at most [`OPTIONS_LEN_MAX`].
+pub const fn pads(options_len: usize, missing: usize) -> bool {
+    missing == 0 || missing >= 4 && options_len + missing / 4 * 4 <= OPTIONS_LEN_MAX
+}
+
+/// As [`pad`], but leaves the CRC to be filled in.
+pub(super) fn stretch(out: &mut Vec<u8>, start: usize, size: usize) -> bool {
     let Some(datagram) = out.get(start..) else { return false };
     let Some(missing) = size.checked_sub(datagram.len()) else { return false };
     if missing == 0 {
@@ -102,16 +117,20 @@ pub fn pad(out: &mut Vec<u8>, start: usize, size: usize) -> bool {
         return false;
     };
     let (Some(all), true) = (units.checked_add(more), more > 0) else { return false };
-    let at = start + HEADER_LEN + usize::from(units) * 4;
-    let head = [PAD, more, trailing];
-    let zeros = std::iter::repeat_n(0, usize::from(more) * 4 - head.len());
-    out.splice(at..at, head.into_iter().chain(zeros));
+    let (at, end) = (start + HEADER_LEN + usize::from(units) * 4, out.len());
+    if at > end {
+        return false;
+    }
+    let behind = at + usize::from(more) * 4;
     out.resize(start + size, 0);
-    let Some(datagram) = out.get_mut(start..) else { return false };
-    if let Some(place) = datagram.get_mut(HEADER_LEN - 1) {
+    out.copy_within(at..end, behind);
+    if let Some([kind, length, rest, zeros @ ..]) = out.get_mut(at..behind) {
+        (*kind, *length, *rest) = (PAD, more, trailing);
+        zeros.fill(0);
+    }
+    if let Some(place) = out.get_mut(start + HEADER_LEN - 1) {
         *place = all;
     }
-    seal(datagram);
     true
 }
 

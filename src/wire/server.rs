@@ -363,6 +363,22 @@ impl Datagram<FromServer<'_>> {
     /// Appends the datagram to `out`.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let start = out.len();
+        self.write(out);
+        seal(out.get_mut(start..).unwrap_or_default());
+    }
+
+    /// Appends the datagram to `out`, padded to `size` bytes. Returns whether it could be: it has its
+    /// own size otherwise. See [`pads`](super::pads).
+    pub fn emit_padded(&self, out: &mut Vec<u8>, size: usize) -> bool {
+        let start = out.len();
+        self.write(out);
+        let is_padded = options::stretch(out, start, size);
+        seal(out.get_mut(start..).unwrap_or_default());
+        is_padded
+    }
+
+    /// Appends the datagram, its CRC still zero.
+    fn write(&self, out: &mut Vec<u8>) {
         let new = |kind, session, call: CallId| Header::new(kind, session, call.0, self.attempt);
         let mut version = VERSION;
         let mut meta = MetadataRef::EMPTY;
@@ -443,6 +459,5 @@ impl Datagram<FromServer<'_>> {
             ack.emit(out);
         }
         out.extend_from_slice(tail);
-        seal(out.get_mut(start..).unwrap_or_default());
     }
 }

@@ -190,7 +190,11 @@ proptest! {
         let size = plain.len() + more;
         let options = usize::from(plain[HEADER_LEN - 1]);
         let fits = more == 0 || more >= 4 && options + more / 4 <= 255;
+        prop_assert_eq!(pads(options * 4, more), fits);
         prop_assert_eq!(pad(&mut bytes, 6, size), fits);
+        let mut at_once = b"before".to_vec();
+        prop_assert_eq!(datagram.emit_padded(&mut at_once, size), fits);
+        prop_assert_eq!(&at_once, &bytes);
         if matches!(datagram.message, FromServer::HelloAck { .. }) {
             return Ok(());
         }

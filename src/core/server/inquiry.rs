@@ -99,8 +99,7 @@ fn tell(common: &mut Common, slot: &mut Slot, arrival: &Arrival<'_>, fate: Recei
         State::Done(_) if arrival.clock < slot.hush => return Received::ReplayHeld,
         State::Done(_) => {
             slot.hush = arrival.clock.saturating_add(REPLAY_INTERVAL);
-            let size = slot.reply_size();
-            Say::Reply { size }
+            Say::reply(slot)
         }
         State::Gone => Say::refusal(Reason::ReplyGone),
         State::Refused(reason) => Say::promise(reason),

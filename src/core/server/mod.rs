@@ -29,6 +29,7 @@
 )]
 
 mod api;
+mod batch;
 mod common;
 mod config;
 mod counters;

@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 
+use super::batch;
 use super::common::{Arrival, Common};
 use super::counters::Done;
 use super::sessions::Sessions;
-use super::slot::State;
+use super::slot::{Slot, State};
 use super::{Route, Transmit};
 use crate::core::{Rule, Time};
 use crate::wire::{
@@ -15,24 +16,26 @@ use crate::wire::{
     MAX_DATAGRAM, MAX_REQUEST_BODY, Reason, SessionId, SlotState, VERSION,
 };
 
-/// Most datagrams of one [`Transmit`]: as many as Linux's UDP segmentation offload takes.
-const SEGMENTS_MAX: usize = 64;
-
-/// Most bytes of one [`Transmit`]: a UDP datagram of segmentation offload is under 64 KiB with its
-/// headers.
-const TRANSMIT_MAX: usize = 60_000;
-
 /// What an answer says; the rest is looked up as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Say {
-    HelloAck { nonce: u128 },
+    HelloAck {
+        nonce: u128,
+    },
     Version,
     Challenge,
     Pong,
     Goaway,
     Progress(SlotState),
-    Refused { reason: Reason, promise: bool },
-    Reply { size: usize },
+    Refused {
+        reason: Reason,
+        promise: bool,
+    },
+    /// `size` is what the reply takes behind the header, `options` what of it are options.
+    Reply {
+        size: usize,
+        options: usize,
+    },
 }
 
 impl Say {
@@ -46,12 +49,26 @@ impl Say {
         Say::Refused { reason, promise: false }
     }
 
-    /// Length of the datagram, bytes.
-    fn len(self) -> usize {
+    /// The reply that the slot holds.
+    pub(super) fn reply(slot: &Slot) -> Self {
+        Say::Reply { size: slot.reply_size(), options: slot.metadata_len() }
+    }
+
+    /// Length of the datagram, bytes, unless it is padded.
+    pub(super) fn len(self) -> usize {
         match self {
             Say::HelloAck { .. } => HELLO_LEN,
-            Say::Reply { size } => HEADER_LEN + size,
+            Say::Reply { size, .. } => HEADER_LEN + size,
             _ => HEADER_LEN,
+        }
+    }
+
+    /// Bytes of options, where it may be padded. Replies may: they go to proved addresses alone, and
+    /// they are what comes in numbers and in different lengths.
+    pub(super) fn paddable(self) -> Option<usize> {
+        match self {
+            Say::Reply { options, .. } => Some(options),
+            _ => None,
         }
     }
 }
@@ -124,9 +141,19 @@ impl Outgoing {
     pub(super) fn len(&self) -> usize {
         self.answers.len()
     }
+
+    /// What goes next, and in which size: how many answers of those at the front.
+    fn batch(&self) -> batch::Batch {
+        let mut answers = self.answers.iter();
+        let Some(first) = answers.next() else { return batch::Batch::default() };
+        let mut batch = batch::Batch::of(first.say);
+        while answers.next().is_some_and(|next| next.route == first.route && batch.take(next.say)) {
+        }
+        batch
+    }
 }
 
-/// Writes out the answers at the front of the queue that go one way and have one size.
+/// Writes out the answers at the front of the queue that go together.
 pub(super) fn poll_transmit(
     sessions: &Sessions,
     common: &mut Common,
@@ -134,50 +161,35 @@ pub(super) fn poll_transmit(
     out: &mut Vec<u8>,
 ) -> Option<Transmit> {
     let start = out.len();
-    let mut run: Option<(Route, usize)> = None;
-    let mut segments = 0;
-    while let Some(answer) = common.outgoing.answers.front() {
-        let size = out.len() - start;
-        let len = answer.say.len();
-        let joins = match run {
-            None => true,
-            Some((route, segment)) => {
-                route == answer.route
-                    && segment == len
-                    && segments < SEGMENTS_MAX
-                    && size + len <= TRANSMIT_MAX
+    loop {
+        let batch = common.outgoing.batch();
+        let route = common.outgoing.answers.front()?.route;
+        let mut segments = 0;
+        for _ in 0..batch.count() {
+            let Some(answer) = common.outgoing.answers.pop_front() else { break };
+            let size = out.len();
+            if write(sessions, common, clock, &answer, batch.size(), out) {
+                debug_assert_eq!(out.len() - size, batch.size());
+                segments += 1;
+                common.counters.count(Done::Sent);
+            } else {
+                common.counters.count(Done::AnswerOutdated);
             }
-        };
-        if !joins {
-            break;
         }
-        let Some(answer) = common.outgoing.answers.pop_front() else {
-            break;
-        };
-        if write(sessions, common, clock, &answer, out) {
-            debug_assert_eq!(out.len() - start - size, len);
-            debug_assert!(len <= MAX_DATAGRAM);
-            run = Some((answer.route, len));
-            segments += 1;
-            common.counters.count(Done::Sent);
-        } else {
-            common.counters.count(Done::AnswerOutdated);
+        if segments > 0 {
+            let segment_size = (segments > 1).then_some(batch.size());
+            return Some(Transmit { route, size: out.len() - start, segment_size });
         }
     }
-    let (route, segment) = run?;
-    Some(Transmit {
-        route,
-        size: out.len() - start,
-        segment_size: (segments > 1).then_some(segment),
-    })
 }
 
-/// Appends one answer to `out`, unless it has been overtaken.
+/// Appends one answer to `out`, in this size, unless it has been overtaken.
 fn write(
     sessions: &Sessions,
     common: &mut Common,
     clock: u64,
     answer: &Answer,
+    padded: usize,
     out: &mut Vec<u8>,
 ) -> bool {
     let &Answer { session, call, arrived, attempt, .. } = answer;
@@ -207,7 +219,7 @@ fn write(
             let clock = if reason == Reason::UnknownSession { arrived } else { clock };
             FromServer::Refused { session, call, clock, epoch, hold_us, reason, promise }
         }
-        Say::Reply { size } => {
+        Say::Reply { size, .. } => {
             let slot = sessions
                 .get(session)
                 .and_then(|found| found.table.slot(call.slot(common.config.window)));
@@ -233,8 +245,7 @@ fn write(
             }
         }
     };
-    Datagram { attempt, message }.emit(out);
-    true
+    Datagram { attempt, message }.emit_padded(out, padded)
 }
 
 /// HELLO_ACK: every one mints a session id of its own, and nothing is kept of it.
@@ -281,8 +292,8 @@ impl Common {
 
 impl super::Server {
     /// Datagrams to send: appends to `out` one, or several of one size that go the same way (at
-    /// most 64, and 60 kB), and says where they go. To be called until there is none, after
-    /// every other call.
+    /// most 64, and 60 kB), and says where they go. Replies of nearly one size are padded to one. To
+    /// be called until there is none, after every other call.
     pub fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Transmit> {
         let clock = self.clock(now);
         poll_transmit(&self.sessions, &mut self.common, clock, out)

@@ -98,8 +98,7 @@ fn duplicate(
         State::Done(_) if !may_speak => return Received::ReplayHeld,
         State::Done(_) => {
             slot.hush = arrival.clock.saturating_add(REPLAY_INTERVAL);
-            let size = slot.reply_size();
-            (Say::Reply { size }, Received::Replayed)
+            (Say::reply(slot), Received::Replayed)
         }
         State::Gone => (Say::refusal(Reason::ReplyGone), Received::ReplyGone),
         State::Refused(reason) => (Say::promise(reason), Received::RefusedAgain),

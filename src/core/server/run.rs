@@ -135,8 +135,7 @@ fn finish(
                 Code::Ok => Done::Ok,
                 _ => Done::Failed,
             });
-            let size = slot.reply_size();
-            common.send(Answer::of_call(key, slot, routes, Say::Reply { size }));
+            common.send(Answer::of_call(key, slot, routes, Say::reply(slot)));
         }
         End::NotStarted(reason) => {
             slot.unreserve(&mut common.memory.replies);

@@ -154,7 +154,8 @@ impl Slot {
         self.reply.len()
     }
 
-    fn metadata_len(&self) -> usize {
+    /// What of that are options.
+    pub(super) fn metadata_len(&self) -> usize {
         usize::from(self.metadata_units) * 4
     }
 

@@ -171,20 +171,45 @@ fn reply_longer_than_declared_is_an_error_and_executed() {
     assert_eq!(heard[0].len, 48 + 256);
 }
 
+/// Answers these calls, from 256 on, and gives what is heard in one go.
+fn answered(bench: &mut Bench, peer: &Peer, bodies: &[&[u8]]) -> Vec<Heard> {
+    let calls = 256..256 + bodies.len() as u64;
+    for call in calls.clone() {
+        bench.request(peer, call, QUICK, b"x");
+    }
+    for (call, body) in calls.zip(bodies) {
+        let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body };
+        bench.server.complete(bench.now, key(peer, call), end);
+    }
+    bench.drain()
+}
+
 #[test]
 fn replies_of_one_size_to_one_client_leave_together() {
     let mut bench = Bench::with(ServerConfig { window: 256, ..config() });
     let peer = bench.open();
-    for call in 256..456 {
-        bench.request(&peer, call, QUICK, b"x");
-    }
-    for call in 256..456 {
-        let body: &[u8] = if call == 300 { b"longer" } else { b"y" };
-        let end = End::Done { status: Code::Ok, metadata: MetadataRef::EMPTY, body };
-        bench.server.complete(bench.now, key(&peer, call), end);
-    }
-    assert_eq!(bench.drain().len(), 200);
+    let mut bodies = vec![&b"y"[..]; 200];
+    bodies[44] = &[b'z'; 100];
+    assert_eq!(answered(&mut bench, &peer, &bodies).len(), 200);
     assert_eq!(bench.segments, [44, 1, 64, 64, 27]);
+}
+
+#[test]
+fn replies_of_nearly_one_size_leave_together_and_say_what_they_would_have_said() {
+    let mut bench = Bench::with(ServerConfig { window: 256, ..config() });
+    let peer = bench.open();
+    let bodies: Vec<_> = (0..64u8).map(|n| vec![n; 2 + usize::from(n % 10)]).collect();
+    let slices: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    let heard = answered(&mut bench, &peer, &slices);
+    assert_eq!(bench.segments, [64]);
+    for (heard, body) in heard.iter().zip(&bodies) {
+        assert_eq!((heard.len, &heard.said), (48 + 11 + 4, &reply(body)));
+    }
+    // A duplicate of one is answered by the reply alone, not padded.
+    bench.pass(1_000);
+    let message = request(&peer, 256, QUICK, b"x", 10 * SECOND, Proofs::default());
+    let heard = bench.send(&peer.route, 2, message);
+    assert_eq!((heard[0].len, &heard[0].said), (48 + 2, &reply(&bodies[0])));
 }
 
 #[test]
