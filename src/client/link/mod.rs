@@ -134,11 +134,13 @@ impl Link {
             .into_iter()
             .flatten()
             .fold(until, Time::min);
-        if self.busy_poll && !machine.is_idle() {
+        // Of room, only the kernel tells.
+        let polls = self.busy_poll && self.blocked.is_none();
+        if polls && !machine.is_idle() {
             self.polls_until = now + POLL_ON;
             self.look(machine, due);
             Ok(())
-        } else if self.busy_poll && now < self.polls_until {
+        } else if polls && now < self.polls_until {
             self.look(machine, due.min(self.polls_until));
             Ok(())
         } else {
