@@ -2,12 +2,17 @@
 //! waits for it: a future's task, or a blocked thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// One value, handed over once.
-pub(super) struct Slot<T>(Mutex<State<T>>);
+pub(super) struct Slot<T> {
+    state: Mutex<State<T>>,
+    /// The value has come. Whoever reads that finds the lock free.
+    filled: AtomicBool,
+}
 
 enum State<T> {
     /// Nothing yet; who is to be woken, if somebody waits.
@@ -19,24 +24,22 @@ enum State<T> {
 
 impl<T> Slot<T> {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State::Open(None)))
+        Self { state: Mutex::new(State::Open(None)), filled: AtomicBool::new(false) }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves the value, and gives who is to be woken now. Only the first value counts.
     pub(super) fn fill(&self, value: T) -> Option<Waker> {
         let mut state = self.state();
-        match &mut *state {
-            State::Open(waker) => {
-                let waker = waker.take();
-                *state = State::Full(value);
-                waker
-            }
-            State::Full(_) | State::Taken => None,
-        }
+        let State::Open(waker) = &mut *state else { return None };
+        let waker = waker.take();
+        *state = State::Full(value);
+        drop(state);
+        self.filled.store(true, Ordering::Release);
+        waker
     }
 
     /// Takes the value if it is there; otherwise `context` is woken when it is.
@@ -65,9 +68,9 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Whether the value has come.
+    /// Whether the value has come; without the lock.
     pub(super) fn is_filled(&self) -> bool {
-        !matches!(&*self.state(), State::Open(_))
+        self.filled.load(Ordering::Acquire)
     }
 
     /// As a thread does that is not copied by a fork.

@@ -41,9 +41,10 @@ impl Call {
     }
 
     /// Whether this process was forked from the one in which the call ends: a lock may be held for
-    /// ever by a thread that was not copied.
+    /// ever by a thread that was not copied. An end that has come needs no such question, which is
+    /// a system call: its lock is free.
     fn is_elsewhere(&self) -> bool {
-        self.process != std::process::id()
+        !self.place.end.is_filled() && self.process != std::process::id()
     }
 
     /// Waits for the end on this thread. Not for tasks of a runtime, whose thread this blocks.
@@ -91,7 +92,7 @@ impl Call {
     /// Asks that this call be fenced: if it has not started, it never will. It ends as the server
     /// says, and is waited for as before.
     pub fn cancel(&self) {
-        if !self.is_elsewhere() && !self.place.end.is_filled() {
+        if !self.place.end.is_filled() && !self.is_elsewhere() {
             let place = Arc::clone(&self.place);
             let _ = self.shared.push(Submission::Cancel(place, Cancelled::ByCaller));
         }
@@ -104,7 +105,7 @@ impl Call {
 
     /// Whether it has ended.
     pub fn is_finished(&self) -> bool {
-        self.is_elsewhere() || self.place.end.is_filled()
+        self.place.end.is_filled() || self.is_elsewhere()
     }
 
     /// The token with which any process can ask later what became of this call, told as soon as

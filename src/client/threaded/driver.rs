@@ -87,8 +87,8 @@ impl Driver {
     fn take_in(&mut self) {
         let empty = std::mem::take(&mut self.taken);
         let mut taken = self.shared.take(empty);
+        let mut now = self.link.now();
         for submission in taken.drain(..) {
-            let now = self.link.now();
             match submission {
                 Submission::Call(call, promise) => {
                     let handle = self.core.call(now, call);
@@ -107,7 +107,10 @@ impl Driver {
                         }
                     }
                 }
-                Submission::Do(what) => what(self),
+                Submission::Do(what) => {
+                    what(self);
+                    now = self.link.now();
+                }
                 Submission::Gone => self.gone = true,
             }
         }

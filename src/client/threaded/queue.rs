@@ -3,7 +3,7 @@
 //! Invariants: what is handed over is taken in order, or given back at once; a [`Promise`] is
 //! kept exactly once, whatever becomes of the thread that holds it.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::Waker;
 use std::thread::ThreadId;
 
@@ -118,11 +118,19 @@ impl Shared {
     /// Hands something over; gives it back with the reason if that cannot be.
     #[expect(clippy::result_large_err, reason = "what is not taken goes back to whoever made it")]
     pub(super) fn push(&self, submission: Submission) -> Result<(), (Submission, Refused)> {
-        if self.is_elsewhere() {
+        let is_call = matches!(submission, Submission::Call(..));
+        // To ask which process this is takes a system call: the first of those asks that hand
+        // something over together, and who would wait for the lock, which another process's thread
+        // may hold for ever.
+        let free = match self.queue.try_lock() {
+            Ok(queue) => Some(queue),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if free.as_ref().is_none_or(|queue| queue.submissions.is_empty()) && self.is_elsewhere() {
             return Err((submission, Refused::Forked));
         }
-        let is_call = matches!(submission, Submission::Call(..));
-        let mut queue = self.queue();
+        let mut queue = free.unwrap_or_else(|| self.queue());
         if queue.ended {
             return Err((submission, Refused::Ended));
         }
