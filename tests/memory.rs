@@ -35,7 +35,7 @@ fn floods_of_hellos_and_garbage_leave_nothing_behind() {
     let peers: Vec<_> = (0..16).map(|_| Peer::new(daemon.address())).collect();
     for nonce in 0..100_000 {
         let peer = &peers[nonce % peers.len()];
-        peer.send(&hello(nonce as u128));
+        peer.send(&hello((nonce << 56 | nonce) as u128));
         if nonce % 64 == 0 {
             peer.received();
         }
@@ -78,7 +78,8 @@ fn memory_stays_under_its_configured_bounds_when_sessions_and_replies_are_taken_
 
     // Sessions, until this source may have no more.
     let peer = Peer::new(daemon.address());
-    let (mut offers, mut nonces) = (Vec::new(), 0..);
+    // Their sessions' first bytes differ, so that they come to all threads of the daemon alike.
+    let (mut offers, mut nonces) = (Vec::new(), (0..).map(|number| number << 56 | number));
     let (mut open, mut turned_away) = (0, 0);
     let mut say_hello = || peer.send(&hello(nonces.next().unwrap()));
     (0..32).for_each(|_| say_hello());

@@ -31,7 +31,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let daemon = Daemon::start();
+        // One thread, so that a mark comes after all that was sent before it.
+        let daemon = Daemon::builder().arguments(&["--threads", "1"]).start();
         // It sends nothing that is not counted below, however long a test takes.
         let mut client = BlockingClient::builder()
             .config(|config| config.ping_after_idle = None)

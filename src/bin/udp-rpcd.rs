@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use udp_rpc::server::{Handle, Server, WORKERS};
+use udp_rpc::server::{Handle, Server, THREADS_MAX, WORKERS};
 use udp_rpc::service::{Registry, builtin};
 use udp_rpc::wire::DEFAULT_PORT;
 
@@ -28,6 +29,16 @@ struct Args {
         value_delimiter = ','
     )]
     listen: Vec<Listen>,
+
+    /// Threads that receive and answer, each with sessions of its own; without this, one for
+    /// every core that the daemon may use.
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    threads: Option<usize>,
+
+    /// Never sleep, but ask the sockets again and again: calls are answered sooner, for a core a
+    /// thread, whether or not there are any.
+    #[arg(long)]
+    busy_poll: bool,
 
     /// Threads for handlers that take time.
     #[arg(long, value_name = "N", default_value_t = WORKERS, value_parser = parse_workers)]
@@ -80,6 +91,13 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
     Ok(Listen { text: text.to_owned(), addresses })
 }
 
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=THREADS_MAX) => Ok(threads),
+        _ => Err(format!("a number from 1 to {THREADS_MAX}")),
+    }
+}
+
 fn parse_workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(workers @ 1..=1024) => Ok(workers),
@@ -114,8 +132,13 @@ fn serve(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     builtin::install(&mut registry)?;
     let addresses: Vec<SocketAddr> =
         args.listen.iter().flat_map(|listen| listen.addresses.iter().copied()).collect();
-    let server =
-        Server::builder(registry).listen(addresses.as_slice()).workers(args.workers).bind()?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let server = Server::builder(registry)
+        .listen(addresses.as_slice())
+        .threads(args.threads.unwrap_or(cores))
+        .busy_poll(args.busy_poll)
+        .workers(args.workers)
+        .bind()?;
     if addresses.iter().any(|address| !address.ip().is_loopback()) {
         log::warn!("nothing is authenticated yet: whoever can reach this address can call");
     }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod entropy;
+mod share;
 mod socket;
 
 pub use clock::Clock;

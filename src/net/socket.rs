@@ -46,7 +46,7 @@ pub(crate) enum SendError {
 /// A non-blocking UDP socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    io: mio::net::UdpSocket,
+    pub(super) io: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
     /// Most datagrams of one system call, while the kernel refuses none.
@@ -62,11 +62,7 @@ impl Socket {
     ///
     /// As `bind` has them; an address in use above all.
     pub(crate) fn bind(local: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(domain(local), Type::DGRAM, Some(Protocol::UDP))?;
-        if local.is_ipv6() {
-            // [::] and 0.0.0.0 are two addresses to listen on, as everywhere else in here.
-            socket.set_only_v6(true)?;
-        }
+        let socket = unbound(local)?;
         socket.bind(&local.into())?;
         Self::new(socket)
     }
@@ -91,7 +87,7 @@ impl Socket {
         Self::new(socket)
     }
 
-    fn new(socket: socket2::Socket) -> io::Result<Self> {
+    pub(super) fn new(socket: socket2::Socket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // As much as the system grants; too small a buffer loses datagrams, and nothing else.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -186,6 +182,16 @@ impl Socket {
             self.segmentation_lost = None;
         }
     }
+}
+
+/// A socket of a server that is to listen there.
+pub(super) fn unbound(local: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(domain(local), Type::DGRAM, Some(Protocol::UDP))?;
+    if local.is_ipv6() {
+        // [::] and 0.0.0.0 are two addresses to listen on, as everywhere else in here.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 fn domain(address: SocketAddr) -> Domain {

@@ -1,9 +1,9 @@
-//! The event loop: sockets on one side, the core on the other, workers beside.
+//! The event loop of one shard: sockets on one side, the core on the other, workers beside.
 //!
 //! A turn: wait until something is ready or due; receive batches and hand each datagram to the
 //! core, running at once what is declared quick; take in what workers report; let timers act;
-//! hand waiting calls to idle workers; send what the core has to say. A turn is bounded, so that
-//! no flood starves the timers, and no error of a socket ends it.
+//! hand waiting calls to workers; send what the core has to say. A turn is bounded, so that no
+//! flood starves the timers, and no error of a socket ends it.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,29 +11,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
-
-use super::gauges::{LoopCounters, Snapshot};
-use super::handle::{Command, Handle};
+use super::gauges::{Board, FromInside, LoopCounters};
+use super::handle::Handle;
 use super::moment::Moment;
 use super::pool::{Inbox, Pool, Report, Task};
 use super::run::{Ended, run};
+use super::sockets::Sockets;
 use crate::core::Time;
-use crate::core::server::{
-    CallKey, End, Event, Execution, MethodSpec, Received, Route, Server, ServerConfig, Start,
-    Transmit,
-};
-use crate::net::{Batch, Clock, SendError, Socket, seed};
-use crate::service::{
-    Action, CancelToken, Context, Gauges, Hook, Method, Origin, ReplyMetadata, Services,
-};
+use crate::core::server::{CallKey, End, Event, Received, Route, Server, Start, Transmit};
+use crate::net::{Batch, Clock, SendError, Socket};
+use crate::service::{Action, CancelToken, Context, Gauges, Hook, Method, Origin, ReplyMetadata};
 use crate::wire::{MetadataRef, Reason};
-
-/// Token of the waker; sockets have their index.
-const WAKER: Token = Token(usize::MAX);
 
 /// Batches received from one socket before the turn goes on: at most 8 runs of 64 datagrams each.
 const BATCHES_PER_TURN: usize = 4;
+
+/// Handlers run on one reading of the clock, as long as each of them is as quick as it promised.
+const RUNS_PER_MOMENT: usize = 16;
 
 /// How long a transmit that a socket had no room for waits before it is tried unasked: the kernel
 /// tells when a full buffer has room again, and of no other reason that passes.
@@ -46,19 +40,31 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Least time between two warnings about a socket's errors.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
+/// What all shards of a server have together.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) methods: Arc<[Arc<Method>]>,
+    pub(super) hook: Option<Arc<dyn Hook>>,
+    pub(super) pool: Pool,
+    pub(super) board: Arc<Board>,
+    pub(super) clock: Clock,
+    /// Never to sleep while the server lives.
+    pub(super) busy_poll: bool,
+}
+
 pub(super) struct EventLoop {
-    poll: Poll,
-    sockets: Vec<Listener>,
+    /// Which shard this is.
+    number: usize,
+    sockets: Sockets,
     core: Server,
-    methods: Vec<Arc<Method>>,
-    hook: Option<Arc<dyn Hook>>,
-    pool: Pool,
     inbox: Arc<Inbox>,
     handle: Handle,
-    clock: Clock,
+    shared: Shared,
     counters: LoopCounters,
     /// The cancel tokens of the calls that workers or responders have in hand.
     running: HashMap<CallKey, CancelToken>,
+    /// Workers that were given to this shard and have nothing to do yet.
+    workers: usize,
     batch: Box<Batch>,
     /// What an inline handler writes its reply into.
     reply: Vec<u8>,
@@ -68,16 +74,9 @@ pub(super) struct EventLoop {
     drain: Option<Drain>,
     /// When datagrams last came.
     heard: Time,
+    /// Something was counted since the numbers were published.
+    unpublished: bool,
     warned: Option<Instant>,
-}
-
-/// A socket, and what is known of it: readiness is told once, so it is remembered.
-struct Listener {
-    socket: Socket,
-    readable: bool,
-    /// It tells when it has room, too: asked only while a transmit waits for that, because it
-    /// would wake the loop for every datagram that has left.
-    tells_room: bool,
 }
 
 /// What is being sent.
@@ -97,78 +96,51 @@ struct Drain {
     until: Time,
     /// Answers to duplicates and ends of calls counted so far, and when that last grew.
     activity: (u64, Time),
+    /// Nothing has happened for long enough.
+    quiet: bool,
 }
 
 impl EventLoop {
     pub(super) fn new(
-        addresses: &[SocketAddr],
-        services: Services,
-        config: ServerConfig,
-        workers: usize,
-        hook: Option<Arc<dyn Hook>>,
-    ) -> io::Result<Self> {
-        let methods: Vec<Arc<Method>> = services.methods().iter().cloned().map(Arc::new).collect();
-        let specs = methods.iter().map(|method| spec(method)).collect();
-        let clock = Clock::start();
-        let mut core = Server::new(config, specs, seed()?, clock.now())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-        let poll = Poll::new()?;
-        let mut sockets = Vec::new();
-        for address in addresses {
-            let mut socket = Socket::bind(*address).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            poll.registry().register(&mut socket, Token(sockets.len()), Interest::READABLE)?;
-            let (granted, asked) = socket.receive_buffer();
-            if granted < asked {
-                log::info!(
-                    "{}: the kernel granted a receive buffer of {granted} bytes of the {asked} \
-                     asked for (net.core.rmem_max)",
-                    socket.local()
-                );
-            }
-            sockets.push(Listener { socket, readable: true, tells_room: false });
-        }
-        core.set_own_addresses(sockets.iter().map(|l| l.socket.local()).collect());
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let inbox = Inbox::new(Arc::clone(&waker));
-        Ok(Self {
-            poll,
+        number: usize,
+        sockets: Sockets,
+        mut core: Server,
+        inbox: Arc<Inbox>,
+        handle: Handle,
+        shared: Shared,
+    ) -> Self {
+        core.set_own_addresses(sockets.local_addrs());
+        Self {
+            number,
             sockets,
             core,
-            methods,
-            pool: Pool::start(workers, clock, &inbox, hook.as_ref())?,
-            hook,
             inbox,
-            handle: Handle::new(waker),
-            clock,
+            handle,
+            shared,
             counters: LoopCounters::default(),
             running: HashMap::new(),
+            workers: 0,
             batch: Box::new(Batch::new()),
             reply: Vec::new(),
             reports: Vec::new(),
             outbox: Outbox::default(),
             drain: None,
             heard: Time::ZERO,
+            unpublished: true,
             warned: None,
-        })
+        }
     }
 
     pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|listener| listener.socket.local()).collect()
+        self.sockets.local_addrs()
     }
 
-    pub(super) fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    pub(super) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(64);
+    pub(super) fn run(&mut self) -> io::Result<()> {
         loop {
-            self.wait(&mut events)?;
+            self.wait()?;
             self.receive();
             self.take_reports();
-            let now = self.clock.now();
+            let now = self.shared.clock.now();
             self.core.handle_timeout(now);
             self.cancel_handlers();
             self.start_waiting(now);
@@ -180,28 +152,21 @@ impl EventLoop {
     }
 
     /// Waits until something is ready or due.
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let now = self.clock.now();
+    fn wait(&mut self) -> io::Result<()> {
+        self.publish();
+        let blocked = self.outbox.blocked.is_some();
+        if self.shared.busy_poll && !blocked {
+            return self.sockets.look();
+        }
         // What is readable is left where it is while answers cannot be sent.
-        let busy = self.outbox.blocked.is_none() && self.sockets.iter().any(|l| l.readable);
-        let blocked = self.outbox.blocked.is_some().then(|| now + BLOCKED_RETRY);
+        if !blocked && self.sockets.any_readable() {
+            return self.sockets.wait(Some(Duration::ZERO));
+        }
+        let now = self.shared.clock.now();
         let draining = self.drain.as_ref().map(Drain::next);
-        let due = [self.core.poll_timeout(), draining, blocked];
-        let timeout = match due.into_iter().flatten().min() {
-            _ if busy => Some(Duration::ZERO),
-            Some(due) => Some(due.since(now)),
-            None => None,
-        };
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
-        }
-        for event in events.iter() {
-            if let Some(listener) = self.sockets.get_mut(event.token().0) {
-                listener.readable |= event.is_readable() || event.is_error();
-            }
-        }
-        Ok(())
+        let retry = blocked.then(|| now + BLOCKED_RETRY);
+        let due = [self.core.poll_timeout(), draining, retry].into_iter().flatten().min();
+        self.sockets.wait(due.map(|due| due.since(now)))
     }
 
     /// Receives from every readable socket, and lets the core and inline handlers act on it.
@@ -218,16 +183,9 @@ impl EventLoop {
 
     /// Receives one batch; false when there was none.
     fn receive_batch(&mut self, index: usize) -> bool {
-        let Some(listener) = self.sockets.get_mut(index).filter(|listener| listener.readable)
-        else {
-            return false;
-        };
-        match listener.socket.receive(&mut self.batch) {
+        match self.sockets.receive(index, &mut self.batch) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                listener.readable = false;
-                return false;
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
                 // About some earlier datagram: a port refused somewhere, a route lost.
                 self.counters.receive_errors += 1;
@@ -235,34 +193,42 @@ impl EventLoop {
                 return true;
             }
         }
-        let mut moment = Moment::read(&self.clock);
+        let Shared { methods, hook, board, clock, .. } = &self.shared;
+        let Some(socket) = self.sockets.get(index) else { return false };
+        let mut moment = Moment::read(clock);
+        let mut runs = 0;
         self.heard = moment.now;
+        self.unpublished = true;
         for (remote, local, datagram) in self.batch.datagrams() {
             self.counters.datagrams += 1;
             let route = Route { remote, local, socket: index };
-            if let Some(start) = self.core.handle_datagram(moment.now, &route, datagram) {
-                let gauges =
-                    Snapshot::new(&self.core, self.counters, moment.now, self.pool.idle_of_all());
-                let origin = origin(&self.core, &listener.socket, &start.route, start.expiry);
-                let metadata = ReplyMetadata::new();
-                let method = &self.methods[start.method];
-                let context = context(method, &start, moment, origin, &metadata, &gauges);
-                self.reply.clear();
-                let ended = match &method.action {
-                    Action::Inline(handler) | Action::Pooled(handler) => {
-                        let (hook, clock) = (self.hook.as_deref(), self.clock);
-                        let late = || (clock.now() >= start.expiry).then_some(Reason::Expired);
-                        run(hook, late, method, handler, &context, start.body, &mut self.reply)
-                    }
-                    // `spec` says that these are queued.
-                    Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
-                };
-                // The next call's expiry is not to be checked against a time long gone.
-                moment = Moment::read(&self.clock);
-                let metadata = metadata.into_inner();
-                let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
-                self.core.complete(moment.now, start.key, end);
+            let Some(start) = self.core.handle_datagram(moment.now, &route, datagram) else {
+                continue;
+            };
+            let (number, of_loop) = (self.number, self.counters);
+            let gauges = FromInside { board, shard: number, core: &self.core, of_loop };
+            let origin = origin(&self.core, socket, &start.route, start.expiry);
+            let metadata = ReplyMetadata::new();
+            let method = &methods[start.method];
+            let context = context(method, &start, moment, origin, &metadata, &gauges);
+            self.reply.clear();
+            let ended = match &method.action {
+                Action::Inline(handler) | Action::Pooled(handler) => {
+                    let late = || (clock.now() >= start.expiry).then_some(Reason::Expired);
+                    let hook = hook.as_deref();
+                    run(hook, late, method, handler, &context, start.body, &mut self.reply)
+                }
+                // `spec` says that these are queued.
+                Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
+            };
+            // The next call's expiry is not to be checked against a time long gone.
+            runs += 1;
+            if runs % RUNS_PER_MOMENT == 0 {
+                moment = Moment::read(clock);
             }
+            let metadata = metadata.into_inner();
+            let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
+            self.core.complete(moment.now, start.key, end);
         }
         true
     }
@@ -271,7 +237,10 @@ impl EventLoop {
     fn take_reports(&mut self) {
         let empty = std::mem::take(&mut self.reports);
         let mut reports = self.inbox.take(empty);
-        let now = self.clock.now();
+        if !reports.is_empty() {
+            self.unpublished = true;
+        }
+        let now = self.shared.clock.now();
         for report in reports.drain(..) {
             match report {
                 Report::Ended { key, ended, answer } => {
@@ -280,10 +249,8 @@ impl EventLoop {
                     let end = end(&mut self.counters, ended, metadata, &answer.body);
                     self.core.complete(now, key, end);
                 }
-                Report::Idle { request } => {
-                    self.pool.worker_is_idle();
-                    self.core.recycle(request);
-                }
+                Report::Spare { request } => self.core.recycle(request),
+                Report::Worker => self.workers += 1,
             }
         }
         self.reports = reports;
@@ -298,92 +265,97 @@ impl EventLoop {
         }
     }
 
-    /// Hands waiting calls to idle workers.
+    /// Hands waiting calls to workers, as far as there are any.
     fn start_waiting(&mut self, now: Time) {
-        // Made for the first of them, and shared by all.
-        let mut gauges: Option<Arc<dyn Gauges + Send + Sync>> = None;
-        while self.pool.idle() > 0 {
-            let Some(job) = self.core.claim(now) else { return };
-            let Some(method) = self.methods.get(job.method) else { return };
-            let Some(listener) = self.sockets.get(job.route.socket) else { return };
+        let Shared { methods, pool, board, .. } = &self.shared;
+        while self.core.queued() > 0 {
+            if self.workers == 0 {
+                if !pool.want(self.number) {
+                    return;
+                }
+                self.workers = 1;
+            }
+            let Some(job) = self.core.claim(now) else { break };
+            let Some(method) = methods.get(job.method) else { return };
+            let Some(socket) = self.sockets.get(job.route.socket) else { return };
             let cancel = CancelToken::new();
             self.running.insert(job.key, cancel.clone());
-            let workers = self.pool.idle_of_all();
-            let snapshot = || Snapshot::new(&self.core, self.counters, now, workers).to_owned();
-            self.pool.run(Task {
-                origin: origin(&self.core, &listener.socket, &job.route, job.expiry),
+            self.workers -= 1;
+            // The handler is to find that its call has started.
+            board.publish(self.number, &self.core, self.counters);
+            self.unpublished = false;
+            pool.run(Task {
+                shard: self.number,
+                origin: origin(&self.core, socket, &job.route, job.expiry),
                 job,
                 method: Arc::clone(method),
                 cancel,
-                gauges: Arc::clone(gauges.get_or_insert_with(|| Arc::new(snapshot()))),
+                gauges: Arc::clone(board) as Arc<dyn Gauges + Send + Sync>,
             });
+        }
+        // What waited has expired, or was cancelled, before a worker came.
+        for _ in 0..std::mem::take(&mut self.workers) {
+            pool.release();
         }
     }
 
     /// Sends what the core has to say, until it has nothing more or a socket has no room.
     fn send(&mut self) {
+        self.publish();
+        let now = self.shared.clock.now();
         loop {
             if self.outbox.blocked.is_none() {
                 self.outbox.bytes.clear();
                 self.outbox.sent = 0;
-                let now = self.clock.now();
                 self.outbox.blocked = self.core.poll_transmit(now, &mut self.outbox.bytes);
             }
-            let Some(Transmit { route, segment_size, .. }) = self.outbox.blocked else { return };
-            let Some(listener) = self.sockets.get_mut(route.socket) else { return };
-            let socket = &mut listener.socket;
+            let Some(transmit) = &self.outbox.blocked else { return };
+            self.unpublished = true;
             let rest = self.outbox.bytes.get(self.outbox.sent..).unwrap_or_default();
-            let result = socket.send(route.remote, route.local, rest, segment_size);
-            let blocked = matches!(result, Err(SendError::WouldBlock { .. }));
-            if blocked != listener.tells_room {
-                listener.tells_room = blocked;
-                let token = Token(route.socket);
-                let writable = blocked.then_some(Interest::WRITABLE);
-                let interest = writable.map_or(Interest::READABLE, |w| w | Interest::READABLE);
-                if let Err(error) = self.poll.registry().reregister(socket, token, interest) {
-                    log::warn!("{}: waiting for room: {error}", socket.local());
-                }
-            }
-            match result {
+            match self.sockets.send(transmit, rest) {
                 Ok(()) => {}
                 Err(SendError::WouldBlock { sent }) => {
-                    self.outbox.sent += sent;
                     // Replies stay in their slots meanwhile, and nothing more is received.
+                    self.outbox.sent += sent;
                     self.counters.send_blocked += 1;
                     return;
                 }
                 Err(error) => {
                     // It is as if the network had lost it: retransmission fetches it again.
+                    let remote = transmit.route.remote;
                     self.counters.send_errors += 1;
-                    self.warn(|| format!("sending to {}: {error:?}", route.remote));
+                    self.warn(|| format!("sending to {remote}: {error:?}"));
                 }
             }
             self.outbox.blocked = None;
         }
     }
 
+    /// Publishes what was counted, if anything was.
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.unpublished) {
+            self.shared.board.publish(self.number, &self.core, self.counters);
+        }
+    }
+
     /// Acts on what handles ask, and says whether the loop has come to its end.
     fn is_over(&mut self, now: Time) -> bool {
-        match self.handle.take() {
-            Some(Command::Stop) => return true,
-            Some(Command::Drain(grace)) if self.drain.is_none() => {
-                log::info!("draining for at most {grace:?}");
-                self.core.drain(now);
-                let activity = (self.activity(), self.heard);
-                self.drain = Some(Drain { until: now + grace, activity });
-            }
-            _ => {}
+        if self.handle.is_stopped() {
+            return true;
         }
+        let Some(grace) = self.handle.grace() else { return false };
         let activity = self.activity();
-        let Some(drain) = &mut self.drain else { return false };
+        let drain = self.drain.get_or_insert_with(|| {
+            log::info!("draining for at most {grace:?}");
+            self.core.drain(now);
+            Drain { until: now + grace, activity: (activity, self.heard), quiet: false }
+        });
         if drain.activity.0 != activity || !self.core.is_drained() {
             drain.activity = (activity, now);
         }
-        let quiet = self.core.is_drained() && now.since(drain.activity.1) >= LINGER;
-        if quiet || now >= drain.until {
-            log::info!("ended");
-        }
-        quiet || now >= drain.until
+        drain.quiet = self.core.is_drained() && now.since(drain.activity.1) >= LINGER;
+        self.handle.set_quiet(self.number, drain.quiet);
+        now >= drain.until || self.handle.is_stopped()
     }
 
     /// Grows when a call begins or is refused, and when a duplicate is answered: its client may
@@ -421,20 +393,8 @@ impl Drop for EventLoop {
 impl Drain {
     /// When to look again.
     fn next(&self) -> Time {
-        self.until.min(self.activity.1 + LINGER)
-    }
-}
-
-/// What the core has to know of a method.
-fn spec(method: &Method) -> MethodSpec {
-    MethodSpec {
-        id: method.id(),
-        execution: match method.action {
-            Action::Inline(_) => Execution::Inline,
-            Action::Pooled(_) | Action::Deferred(_) => Execution::Queued,
-        },
-        longest_reply: method.longest_reply,
-        longest_request: method.longest_request,
+        // Once quiet it waits for the other shards, and the last of them wakes it.
+        if self.quiet { self.until } else { self.until.min(self.activity.1 + LINGER) }
     }
 }
 

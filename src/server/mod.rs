@@ -29,6 +29,8 @@ mod handle;
 mod moment;
 mod pool;
 mod run;
+mod shards;
+mod sockets;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -36,8 +38,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use event_loop::EventLoop;
 pub use handle::Handle;
+use shards::{Setup, Shards};
 
 use crate::core::server::ServerConfig;
 use crate::service::{Hook, Registry};
@@ -47,14 +49,19 @@ use crate::service::{Hook, Registry};
 /// alone until it is used.
 pub const WORKERS: usize = 16;
 
+/// Most threads that receive and answer: a session id has one byte for the thread that owns it.
+pub const THREADS_MAX: usize = 256;
+
 /// How a server is to be.
 #[must_use]
 pub struct Builder {
     registry: Registry,
     config: ServerConfig,
     listen: Vec<io::Result<Vec<SocketAddr>>>,
+    threads: u16,
     workers: usize,
     hook: Option<Arc<dyn Hook>>,
+    busy_poll: bool,
 }
 
 impl Builder {
@@ -62,6 +69,27 @@ impl Builder {
     /// several addresses stands for all of them.
     pub fn listen(mut self, address: impl ToSocketAddrs) -> Self {
         self.listen.push(address.to_socket_addrs().map(Iterator::collect));
+        self
+    }
+
+    /// Number of threads that receive, run handlers which are declared quick, and answer; from 1
+    /// to 256, and 1 unless set.
+    ///
+    /// Each has a socket on every address, and the sessions that came to it, for as long as they
+    /// live. The kernel brings every datagram to the thread that owns its session (Linux:
+    /// `SO_REUSEPORT` with a classic BPF program); where it cannot, one thread serves, and a
+    /// warning in the log says why. Limits and budgets of the [`config`](Self::config) are those
+    /// of all threads together: each gets an equal part of them.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = u16::try_from(threads.clamp(1, THREADS_MAX)).unwrap_or(1);
+        self
+    }
+
+    /// Never to sleep, but to ask the sockets again and again, so that no request waits until a
+    /// sleeping thread is awake. That costs a core for each of the [`threads`](Self::threads)
+    /// for as long as the server lives, and is of use only where each has one of its own.
+    pub fn busy_poll(mut self, busy_poll: bool) -> Self {
+        self.busy_poll = busy_poll;
         self
     }
 
@@ -113,9 +141,9 @@ impl Builder {
             .registry
             .seal()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let Self { config, workers, hook, .. } = self;
-        let event_loop = EventLoop::new(&addresses, services, config, workers, hook)?;
-        Ok(Server { event_loop })
+        let Self { config, threads, workers, hook, busy_poll, .. } = self;
+        let setup = Setup { config, threads, workers, hook, busy_poll };
+        Ok(Server { shards: Shards::bind(&addresses, &services, setup)? })
     }
 }
 
@@ -125,21 +153,30 @@ impl std::fmt::Debug for Builder {
             .field("registry", &self.registry)
             .field("config", &self.config)
             .field("listen", &self.listen)
+            .field("threads", &self.threads)
             .field("workers", &self.workers)
+            .field("busy_poll", &self.busy_poll)
             .finish_non_exhaustive()
     }
 }
 
 /// A server whose sockets are bound.
 pub struct Server {
-    event_loop: EventLoop,
+    shards: Shards,
 }
 
 impl Server {
     /// A server of these methods that is to be configured.
     pub fn builder(registry: Registry) -> Builder {
-        let config = ServerConfig::default();
-        Builder { registry, config, listen: Vec::new(), workers: WORKERS, hook: None }
+        Builder {
+            registry,
+            config: ServerConfig::default(),
+            listen: Vec::new(),
+            threads: 1,
+            workers: WORKERS,
+            hook: None,
+            busy_poll: false,
+        }
     }
 
     /// Serves these methods on a free port of the loopback, on a thread of its own, until what this
@@ -171,22 +208,22 @@ impl Server {
 
     /// The addresses that it listens on, in the order in which they were said.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.event_loop.local_addrs()
+        self.shards.local_addrs()
     }
 
     /// What shuts it down, from any thread.
     pub fn handle(&self) -> Handle {
-        self.event_loop.handle()
+        self.shards.handle()
     }
 
-    /// Serves until it is shut down.
+    /// Serves until it is shut down, on this thread and on as many more as were said.
     ///
     /// # Errors
     ///
-    /// Only when the operating system's waiting itself fails; nothing that comes from the network
-    /// ends it.
+    /// When there are no threads to be had, or the operating system's waiting itself fails;
+    /// nothing that comes from the network ends it.
     pub fn run(self) -> io::Result<()> {
-        self.event_loop.run()
+        self.shards.run()
     }
 
     /// Serves on a thread of its own.

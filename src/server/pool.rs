@@ -1,11 +1,13 @@
-//! The bounded pool of threads on which handlers run that take time.
+//! The bounded pool of threads on which handlers run that take time: one pool for all shards.
 //!
-//! The event loop hands a call over only when a worker is idle, so the queue stays in the core,
-//! where fences and expiry can still reach what waits in it. A worker checks expiry and cancel
-//! token once more before a handler's first instruction.
+//! An event loop hands a call over only when it has been given a worker, so the queue stays in
+//! the core, where fences and expiry can still reach what waits in it. Shards that want a worker
+//! while none is idle are given the next ones in turn. A worker checks expiry and cancel token
+//! once more before a handler's first instruction.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use mio::Waker;
@@ -20,6 +22,8 @@ use crate::wire::Reason;
 
 /// A call for a worker.
 pub(super) struct Task {
+    /// Whose call it is.
+    pub(super) shard: usize,
     pub(super) job: Job,
     pub(super) method: Arc<Method>,
     pub(super) cancel: CancelToken,
@@ -27,12 +31,14 @@ pub(super) struct Task {
     pub(super) gauges: Arc<dyn Gauges + Send + Sync>,
 }
 
-/// What a worker, or a responder on whatever thread, tells the event loop.
+/// What a worker, or a responder on whatever thread, tells an event loop.
 pub(super) enum Report {
     /// A call ended, or was never begun.
     Ended { key: CallKey, ended: Ended, answer: Answer },
-    /// A worker is free again; the request's memory may be used again.
-    Idle { request: Vec<u8> },
+    /// The memory of a request that may be used again.
+    Spare { request: Vec<u8> },
+    /// A worker that was wanted is there.
+    Worker,
 }
 
 /// Where reports are left for the event loop.
@@ -63,15 +69,77 @@ impl Inbox {
     }
 }
 
-/// The threads.
+/// Which workers are idle, and which shards want one.
+pub(super) struct Desk {
+    state: Mutex<DeskState>,
+    workers: usize,
+    /// Where each shard's reports go.
+    inboxes: Box<[Arc<Inbox>]>,
+}
+
+/// While a shard waits no worker is idle.
+struct DeskState {
+    idle: usize,
+    /// Shards that want a worker, each once, in the order in which they came.
+    waiting: VecDeque<usize>,
+}
+
+impl Desk {
+    fn new(workers: usize, inboxes: Box<[Arc<Inbox>]>) -> Self {
+        let waiting = VecDeque::with_capacity(inboxes.len());
+        Self { state: Mutex::new(DeskState { idle: workers, waiting }), workers, inboxes }
+    }
+
+    /// Workers that have nothing to do, and all workers.
+    pub(super) fn idle_of_all(&self) -> (usize, usize) {
+        (self.state().idle, self.workers)
+    }
+
+    /// Gives a shard a worker. Without one it is false, and [`Report::Worker`] brings one later.
+    fn want(&self, shard: usize) -> bool {
+        let mut state = self.state();
+        if let Some(left) = state.idle.checked_sub(1) {
+            state.idle = left;
+            return true;
+        }
+        if !state.waiting.contains(&shard) {
+            state.waiting.push_back(shard);
+        }
+        false
+    }
+
+    /// A worker has nothing to do.
+    fn release(&self) {
+        let mut state = self.state();
+        match state.waiting.pop_front() {
+            Some(shard) => {
+                drop(state);
+                self.tell(shard, [Report::Worker]);
+            }
+            None => state.idle += 1,
+        }
+    }
+
+    fn tell(&self, shard: usize, reports: impl IntoIterator<Item = Report>) {
+        if let Some(inbox) = self.inboxes.get(shard) {
+            inbox.push(reports);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, DeskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The threads. They end when all shards have dropped this and they have nothing to do.
+#[derive(Clone)]
 pub(super) struct Pool {
     tasks: Sender<Task>,
-    idle: usize,
-    workers: usize,
+    desk: Arc<Desk>,
 }
 
 impl Pool {
-    /// Starts `workers` threads. They end when the pool is dropped and they have nothing to do.
+    /// Starts `workers` threads.
     ///
     /// # Errors
     ///
@@ -79,53 +147,53 @@ impl Pool {
     pub(super) fn start(
         workers: usize,
         clock: Clock,
-        inbox: &Arc<Inbox>,
+        inboxes: Box<[Arc<Inbox>]>,
         hook: Option<&Arc<dyn Hook>>,
     ) -> io::Result<Self> {
         let (tasks, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
+        let desk = Arc::new(Desk::new(workers, inboxes));
         for number in 0..workers {
             let worker = Worker {
                 tasks: Arc::clone(&receiver),
                 clock,
-                inbox: Arc::clone(inbox),
+                desk: Arc::clone(&desk),
                 hook: hook.cloned(),
             };
             thread::Builder::new()
                 .name(format!("udp-rpc-worker-{number}"))
                 .spawn(move || worker.work())?;
         }
-        Ok(Self { tasks, idle: workers, workers })
+        Ok(Self { tasks, desk })
     }
 
-    /// Workers that have nothing to do.
-    pub(super) fn idle(&self) -> usize {
-        self.idle
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
-    /// Those, and all workers.
-    pub(super) fn idle_of_all(&self) -> (usize, usize) {
-        (self.idle, self.workers)
+    /// Gives a shard a worker, which is to be [`run`](Self::run) or
+    /// [`release`](Self::release)d. Without one it is false, and [`Report::Worker`] brings one
+    /// later.
+    pub(super) fn want(&self, shard: usize) -> bool {
+        self.desk.want(shard)
     }
 
-    /// Hands a call to an idle worker.
-    pub(super) fn run(&mut self, task: Task) {
-        debug_assert!(self.idle > 0);
-        self.idle -= 1;
+    /// Gives a worker back that is not needed after all.
+    pub(super) fn release(&self) {
+        self.desk.release();
+    }
+
+    /// Hands a call to the worker that was given.
+    pub(super) fn run(&self, task: Task) {
         // The receivers live as long as the pool: a worker never ends by itself.
         let _ = self.tasks.send(task);
-    }
-
-    /// A worker has reported [`Report::Idle`].
-    pub(super) fn worker_is_idle(&mut self) {
-        self.idle += 1;
     }
 }
 
 struct Worker {
     tasks: Arc<Mutex<Receiver<Task>>>,
     clock: Clock,
-    inbox: Arc<Inbox>,
+    desk: Arc<Desk>,
     hook: Option<Arc<dyn Hook>>,
 }
 
@@ -135,11 +203,12 @@ impl Worker {
             let task = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = task else { return };
             self.run(task);
+            self.desk.release();
         }
     }
 
     fn run(&self, task: Task) {
-        let Task { job, method, cancel, origin, gauges } = task;
+        let Task { shard, job, method, cancel, origin, gauges } = task;
         let Job { key, metadata, body, expiry, route, .. } = job;
         let moment = Moment::read(&self.clock);
         let overtaken = |now: Time, cancel: &CancelToken| match now >= expiry {
@@ -149,7 +218,7 @@ impl Worker {
         if let Some(reason) = overtaken(moment.now, &cancel) {
             let ended = Ended::Refused(reason);
             let report = Report::Ended { key, ended, answer: Answer::default() };
-            return self.inbox.push([report, Report::Idle { request: body }]);
+            return self.desk.tell(shard, [report, Report::Spare { request: body }]);
         }
         let context = OwnedContext {
             session: key.session,
@@ -172,15 +241,14 @@ impl Worker {
                 let ended = run(hook, overtaken, &method, handler, &lent, &body, &mut reply);
                 let answer = Answer { metadata: context.reply_metadata.take(), body: reply };
                 let report = Report::Ended { key, ended, answer };
-                self.inbox.push([report, Report::Idle { request: body }]);
+                self.desk.tell(shard, [report, Report::Spare { request: body }]);
             }
             Action::Deferred(handler) => {
-                let inbox = Arc::clone(&self.inbox);
+                let desk = Arc::clone(&self.desk);
                 let report = move |ended, answer| {
-                    inbox.push([Report::Ended { key, ended, answer }]);
+                    desk.tell(shard, [Report::Ended { key, ended, answer }]);
                 };
                 begin(self.hook.as_ref(), overtaken, &method, handler, context, body, report);
-                self.inbox.push([Report::Idle { request: Vec::new() }]);
             }
         }
     }

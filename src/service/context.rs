@@ -46,8 +46,8 @@ pub struct Context<'a> {
     pub metadata: MetadataRef<'a>,
     /// What is to go with the reply.
     pub reply_metadata: &'a ReplyMetadata,
-    /// Numbers about the server: for an inline method as they are now, for every other as they
-    /// were when the call was handed to a worker.
+    /// Numbers about the server, all its threads together, when they are read. Each thread tells
+    /// them before it sends an answer or hands a call to a worker.
     pub gauges: &'a dyn Gauges,
     /// What a call token says beside the call's own names.
     pub(crate) origin: Option<Origin>,

@@ -51,6 +51,21 @@ impl Peer {
         }
     }
 
+    /// Sends datagrams of one size as one run of segmentation offload; false where there is no
+    /// such thing.
+    pub(crate) fn send_run(&self, contents: &[u8], size: usize) -> bool {
+        let socket = quinn_udp::UdpSockRef::from(&self.socket);
+        let state = quinn_udp::UdpSocketState::new(socket).unwrap();
+        // Which has made it one that does not block.
+        self.socket.set_nonblocking(false).unwrap();
+        let destination = self.socket.peer_addr().unwrap();
+        let segment_size = Some(size);
+        let run =
+            quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
+        state.max_gso_segments() > 1
+            && state.try_send(quinn_udp::UdpSockRef::from(&self.socket), &run).is_ok()
+    }
+
     /// What comes within this time.
     pub(crate) fn receive(&self, within: Duration) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65_536];
