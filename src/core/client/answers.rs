@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::call::Phase;
 use super::handshake::same_place;
-use super::{CallHandle, Client};
+use super::{CallHandle, Client, FlowId};
 use crate::core::Time;
 use crate::wire::{
     CallId, Code, Datagram, Epoch, Flags, FromServer, MetadataRef, PathProof, SessionId, SlotState,
@@ -109,7 +109,7 @@ impl Client {
         answer: &Answer,
         epoch: Option<Epoch>,
     ) -> bool {
-        let Some(session) = self.sessions.get_mut(&answer.session) else {
+        let Some(session) = self.sessions.get_mut(answer.session) else {
             self.counters.dropped_stray += 1;
             return false;
         };
@@ -122,38 +122,39 @@ impl Client {
             return false;
         }
         session.clock.update(answer.clock, now);
-        let server = session.server;
-        self.heard(now, server);
+        let flow = session.flow;
+        self.heard(now, flow);
         true
     }
 
-    /// Something valid was heard from `server`.
-    pub(super) fn heard(&mut self, now: Time, server: SocketAddr) {
-        if self.flow(server).heard(now) {
-            self.rearm(server);
+    /// Something valid was heard by this path.
+    pub(super) fn heard(&mut self, now: Time, flow: FlowId) {
+        if self.flows.get_mut(flow).is_some_and(|flow| flow.heard(now)) {
+            self.rearm(flow);
         }
     }
 
     /// A sample of the round-trip time. One that is shorter than what clocks that differ by
     /// 1000 ppm make of the hold time is none.
-    pub(super) fn sample(&mut self, now: Time, server: SocketAddr, sent: Time, hold_us: u32) {
+    pub(super) fn sample(&mut self, now: Time, flow: FlowId, sent: Time, hold_us: u32) {
         let hold = Duration::from_micros(u64::from(hold_us));
         let Some(rtt) = now.since(sent).checked_sub(hold) else {
             return;
         };
-        if rtt >= hold / 1000 && self.flow(server).sample(rtt) {
-            self.rearm(server);
+        if rtt >= hold / 1000 && self.flows.get_mut(flow).is_some_and(|flow| flow.sample(rtt)) {
+            self.rearm(flow);
         }
     }
 
-    /// Works out anew the timers of everything that was sent to `server`.
-    fn rearm(&mut self, server: SocketAddr) {
-        let there = |id: &SessionId| self.sessions.get(id).is_some_and(|s| s.server == server);
+    /// Works out anew the timers of everything that was sent by this path. It looks at every call,
+    /// and is needed only where the intervals have become much shorter.
+    fn rearm(&mut self, flow: FlowId) {
+        let there = |id| self.sessions.get(id).is_some_and(|session| session.flow == flow);
         let calls = self.calls.iter().filter(|(_, call)| match &call.phase {
-            Phase::Issued(issue) => there(&issue.session),
+            Phase::Issued(issue) => there(issue.session),
             _ => false,
         });
-        let calls: Vec<CallHandle> = calls.map(|(handle, _)| *handle).collect();
+        let calls: Vec<CallHandle> = calls.map(|(handle, _)| handle).collect();
         for handle in calls {
             self.arm(handle);
         }
@@ -164,8 +165,8 @@ impl Client {
 
     /// The call in progress that an answer names.
     pub(super) fn find_call(&self, answer: &Answer) -> Option<CallHandle> {
-        let handle = self.sessions.get(&answer.session)?.occupant(answer.call)?;
-        match &self.calls.get(&handle)?.phase {
+        let handle = self.sessions.get(answer.session)?.occupant(answer.call)?;
+        match &self.calls.get(handle)?.phase {
             Phase::Issued(issue) if issue.session == answer.session && issue.id == answer.call => {
                 Some(handle)
             }
@@ -176,7 +177,7 @@ impl Client {
     /// When the copy was sent that is answered; its round trip is a sample.
     fn asked(&mut self, now: Time, answer: &Answer) -> Option<Time> {
         let sent = if let Some(handle) = self.find_call(answer) {
-            match &mut self.calls.get_mut(&handle)?.phase {
+            match &mut self.calls.get_mut(handle)?.phase {
                 Phase::Issued(issue) => issue.recent.take(answer.attempt),
                 _ => None,
             }
@@ -184,9 +185,9 @@ impl Client {
             let ping = self.find_ping(answer.session, answer.call)?;
             self.ping_sent(ping, answer.attempt)
         }?;
-        let server = self.sessions.get(&answer.session)?.server;
+        let flow = self.sessions.get(answer.session)?.flow;
         if let Some(hold_us) = answer.hold_us {
-            self.sample(now, server, sent, hold_us);
+            self.sample(now, flow, sent, hold_us);
         }
         Some(sent)
     }
@@ -195,7 +196,7 @@ impl Client {
     /// the copy was sent that it answers.
     pub(super) fn answered_inside(&mut self, now: Time, answer: &Answer) -> Option<Time> {
         let asked = self.asked(now, answer);
-        if let Some(session) = self.sessions.get_mut(&answer.session) {
+        if let Some(session) = self.sessions.get_mut(answer.session) {
             session.answered_inside(now, asked);
         }
         asked
@@ -203,15 +204,15 @@ impl Client {
 
     /// The call's copy in flight has been answered.
     pub(super) fn leave_flight(&mut self, handle: CallHandle) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         let Phase::Issued(issue) = &mut call.phase else {
             return;
         };
-        let server = self.sessions.get(&issue.session).map(|session| session.server);
+        let session = self.sessions.get(issue.session);
         if issue.in_flight
-            && let Some(flow) = server.and_then(|server| self.flows.get_mut(&server))
+            && let Some(flow) = session.and_then(|session| self.flows.get_mut(session.flow))
         {
             issue.in_flight = false;
             flow.answered();
@@ -247,7 +248,7 @@ impl Client {
             return;
         }
         self.leave_flight(handle);
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         let Phase::Issued(issue) = &mut call.phase else {
@@ -256,8 +257,8 @@ impl Client {
         issue.progress = Some(now);
         issue.retry_at = None;
         if std::mem::take(&mut issue.queued)
-            && let Some(session) = self.sessions.get(&issue.session)
-            && let Some(flow) = self.flows.get_mut(&session.server)
+            && let Some(session) = self.sessions.get(issue.session)
+            && let Some(flow) = self.flows.get_mut(session.flow)
         {
             flow.lost.remove(&handle);
         }
@@ -265,12 +266,12 @@ impl Client {
     }
 
     fn on_challenge(&mut self, answer: &Answer, path: PathProof) {
-        let session = self.sessions.get_mut(&answer.session);
+        let session = self.sessions.get_mut(answer.session);
         let newer = session.is_some_and(|session| session.challenged(path));
         if let Some(handle) = self.find_call(answer) {
             self.counters.used += 1;
             self.leave_flight(handle);
-            if let Some(call) = self.calls.get_mut(&handle)
+            if let Some(call) = self.calls.get_mut(handle)
                 && let Phase::Issued(issue) = &mut call.phase
                 && newer
                 && issue.challenged != Some(path)
@@ -306,7 +307,7 @@ impl Client {
         self.counters.used += 1;
         if let Some(ping) = self.find_ping(answer.session, answer.call) {
             let text = "the server is draining".to_owned();
-            if let Some(session) = self.sessions.get_mut(&answer.session)
+            if let Some(session) = self.sessions.get_mut(answer.session)
                 && session.ping == Some(ping)
             {
                 session.ping = None;

@@ -69,6 +69,16 @@ pub(super) struct Call {
     pub(super) issues: u32,
     /// An earlier issue ended as unknown.
     pub(super) doubtful: bool,
+    /// A token of the issue in progress was given out: what it says must stay true of the call.
+    pub(super) token_given: bool,
+    /// What became of its earlier issues; few calls have any.
+    pub(super) past: Option<Box<Past>>,
+    pub(super) phase: Phase,
+}
+
+/// What became of a call's earlier issues.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Past {
     /// Pauses made before new issues, and issues made because of an unknown session.
     pub(super) pauses: u32,
     pub(super) sessions_lost: u32,
@@ -78,9 +88,6 @@ pub(super) struct Call {
     pub(super) proof: Option<Proof>,
     /// For asking about the last issue that ended as unknown.
     pub(super) token: Option<CallToken>,
-    /// A token of the issue in progress was given out: what it says must stay true of the call.
-    pub(super) token_given: bool,
-    pub(super) phase: Phase,
 }
 
 /// How long a request is, bytes.
@@ -113,6 +120,11 @@ impl fmt::Display for Length {
 }
 
 impl Call {
+    /// What became of its earlier issues, to be added to.
+    pub(super) fn past_mut(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
+    }
+
     /// How long its request is.
     pub(super) fn length(&self) -> Length {
         Length { body: self.body.len(), metadata: self.metadata.borrow().option_len() }
@@ -123,6 +135,8 @@ impl Call {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "nearly all calls are issued; a box would cost each")]
 pub(super) enum Phase {
+    /// It is new, or its issue has just ended.
+    Unplaced,
     /// It waits for a session, a ping, a slot, or room on the path.
     Waiting,
     /// It waits out the pause before a new issue.

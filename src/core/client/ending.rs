@@ -11,30 +11,33 @@ use crate::wire::{Code, Metadata, MetadataRef, SessionId};
 impl Client {
     /// Takes a call's identity away: its slot is free again, its copies are nobody's.
     pub(super) fn finish_issue(&mut self, now: Time, handle: CallHandle, known: bool) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if !matches!(call.phase, Phase::Issued(_)) {
             return;
         }
-        let Phase::Issued(issue) = std::mem::replace(&mut call.phase, Phase::Waiting) else {
+        let Phase::Issued(issue) = std::mem::replace(&mut call.phase, Phase::Unplaced) else {
             return;
         };
-        if !known && let Some(session) = self.sessions.get(&issue.session) {
-            call.token = Some(super::leaving::token_of(session, &issue));
+        if !known && let Some(session) = self.sessions.get(issue.session) {
+            call.past_mut().token = Some(super::leaving::token_of(session, &issue));
             call.doubtful = true;
         }
         self.release(now, handle, &issue, known);
     }
 
     fn release(&mut self, now: Time, handle: CallHandle, issue: &Issue, known: bool) {
-        let Some(session) = self.sessions.get_mut(&issue.session) else {
+        let Some(session) = self.sessions.get_mut(issue.session) else {
             return;
         };
         session.release(issue.id, known);
+        let flow = session.flow;
         let retire = session.live == 0 && (session.left || session.dead || session.closed);
-        if let Some(flow) = self.flows.get_mut(&session.server) {
-            flow.lost.remove(&handle);
+        if let Some(flow) = self.flows.get_mut(flow) {
+            if issue.queued {
+                flow.lost.remove(&handle);
+            }
             if issue.in_flight {
                 flow.withdrawn();
             }
@@ -60,25 +63,27 @@ impl Client {
                 Err(error) => error.token = error.token.take().or(Some(Box::new(token))),
             }
         }
-        if let Some(call) = self.calls.remove(&handle) {
-            if matches!(call.phase, Phase::Paused(_)) {
-                self.paused = self.paused.saturating_sub(1);
-            }
-            if let Phase::Issued(issue) = &call.phase {
-                let known = !matches!(&result, Err(error) if error.outcome == Outcome::Unknown);
-                self.release(now, handle, issue, known);
+        if let Some(call) = self.calls.remove(handle) {
+            match &call.phase {
+                Phase::Unplaced => {}
+                Phase::Waiting if call.no_side_effects => self.waiting_safe.ended(&self.calls),
+                Phase::Waiting => self.waiting_risky.ended(&self.calls),
+                Phase::Paused(_) => self.paused = self.paused.saturating_sub(1),
+                Phase::Issued(issue) => {
+                    let known = !matches!(&result, Err(error) if error.outcome == Outcome::Unknown);
+                    self.release(now, handle, issue, known);
+                }
             }
         }
         self.timers.clear(Key::Call(handle));
-        self.waiting_risky.remove(&handle);
-        self.waiting_safe.remove(&handle);
         self.events.push_back(Event::Ended { handle, result });
     }
 
     /// Ends a call that has no identity in progress, or one under which nothing was ever sent:
     /// what its earlier issues came to is what it comes to.
     pub(super) fn end_unissued(&mut self, now: Time, handle: CallHandle, code: Code, text: String) {
-        let proof = self.calls.get(&handle).and_then(|call| call.proof);
+        let past = self.calls.get(handle).and_then(|call| call.past.as_deref());
+        let proof = past.and_then(|past| past.proof);
         let outcome = proof.map_or(NEVER_SENT, Outcome::NotExecuted);
         self.end_with(now, handle, code, text, outcome);
     }
@@ -95,7 +100,7 @@ impl Client {
         if outcome == Outcome::Unknown {
             self.finish_issue(now, handle, false);
         }
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return;
         };
         let error = error_of(now, call, code, text, outcome);
@@ -111,13 +116,17 @@ impl Client {
         metadata: MetadataRef<'_>,
         body: &[u8],
     ) {
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         let result = if status == Code::Ok {
+            // The request's memory serves its reply.
+            let mut reply = std::mem::take(&mut call.body);
+            reply.clear();
+            reply.extend_from_slice(body);
             Ok(Reply {
                 metadata: metadata.to_owned(),
-                body: body.to_vec(),
+                body: reply,
                 attempts: call.attempts,
                 issues: call.issues,
                 elapsed: now.since(call.submitted),
@@ -136,7 +145,7 @@ impl Client {
 
     /// Ends a call whose deadline has come.
     pub(super) fn end_at_deadline(&mut self, now: Time, handle: CallHandle) {
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return;
         };
         let unsent_code = if call.cancelled { Code::Cancelled } else { Code::Unavailable };
@@ -165,8 +174,8 @@ impl Client {
                 let text = format!("{what}: {heard}");
                 self.end_with(now, handle, code, text, Outcome::Unknown);
             }
-            Phase::Waiting | Phase::Paused(_) => {
-                let (code, text) = match &call.last {
+            Phase::Unplaced | Phase::Waiting | Phase::Paused(_) => {
+                let (code, text) = match call.past.as_ref().and_then(|past| past.last.as_ref()) {
                     Some((code, text)) => (*code, format!("{text}; then the deadline passed")),
                     None => self.why_waiting(now),
                 };
@@ -180,7 +189,7 @@ impl Client {
         if let Some(handshake) = &self.handshake {
             return (Code::DeadlineExceeded, handshake.why_waiting());
         }
-        let session = self.current.and_then(|id| self.sessions.get(&id));
+        let session = self.current.and_then(|id| self.sessions.get(id));
         if let Some(session) = session {
             let window = session.limits.window;
             if !session.has_slot() {
@@ -196,7 +205,7 @@ impl Client {
                 return (Code::DeadlineExceeded, text);
             }
             if !self.is_unheard(now, session.id)
-                && let Some(flow) = self.flows.get(&session.server)
+                && let Some(flow) = self.flows.get(session.flow)
             {
                 let text = format!(
                     "deadline exceeded: no room to send, {} calls unanswered of the {} that the \
@@ -212,17 +221,15 @@ impl Client {
     }
 
     fn server_of(&self, session: SessionId) -> String {
-        self.sessions
-            .get(&session)
-            .map_or_else(|| "the server".to_owned(), |s| s.server.to_string())
+        self.sessions.get(session).map_or_else(|| "the server".to_owned(), |s| s.server.to_string())
     }
 
     /// Ends a waiting call at once if it breaks a limit of the current session.
     pub(super) fn ended_by_limits(&mut self, now: Time, handle: CallHandle) -> bool {
-        let Some(session) = self.current.and_then(|id| self.sessions.get(&id)) else {
+        let Some(session) = self.current.and_then(|id| self.sessions.get(id)) else {
             return false;
         };
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return true;
         };
         let limits = &session.limits;
@@ -249,8 +256,7 @@ impl Client {
 
     /// Ends at once every waiting call that breaks a limit of the new current session.
     pub(super) fn end_by_limits(&mut self, now: Time) {
-        let waiting = self.waiting_risky.iter().chain(&self.waiting_safe);
-        for handle in waiting.copied().collect::<Vec<_>>() {
+        for handle in self.waiting().collect::<Vec<_>>() {
             self.ended_by_limits(now, handle);
         }
     }
@@ -281,7 +287,7 @@ fn error_of(
         issues: call.issues,
         elapsed: now.since(call.submitted),
         token: match outcome {
-            Outcome::Unknown => call.token.map(Box::new),
+            Outcome::Unknown => call.past.as_ref().and_then(|past| past.token).map(Box::new),
             _ => None,
         },
     }

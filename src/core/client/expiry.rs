@@ -21,7 +21,7 @@ impl Client {
     }
 
     fn on_call_timer(&mut self, now: Time, handle: CallHandle) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if now >= call.deadline {
@@ -30,7 +30,7 @@ impl Client {
         }
         let deadline = call.deadline;
         match &mut call.phase {
-            Phase::Waiting => self.timers.set(Key::Call(handle), deadline),
+            Phase::Unplaced | Phase::Waiting => self.timers.set(Key::Call(handle), deadline),
             Phase::Paused(until) if now >= *until => {
                 self.paused = self.paused.saturating_sub(1);
                 self.wait(handle);
@@ -41,8 +41,8 @@ impl Client {
                 self.timers.set(Key::Call(handle), until);
             }
             Phase::Issued(issue) => {
-                let server = self.sessions.get(&issue.session).map(|session| session.server);
-                if let Some(flow) = server.and_then(|server| self.flows.get_mut(&server)) {
+                let session = self.sessions.get(issue.session);
+                if let Some(flow) = session.and_then(|session| self.flows.get_mut(session.flow)) {
                     let fencing = issue.fencing;
                     if expire(now, handle, issue, flow, deadline) && fencing {
                         self.hurry(handle);
@@ -55,15 +55,15 @@ impl Client {
 
     /// Sets the timer of a call that has an identity.
     pub(super) fn arm(&mut self, handle: CallHandle) {
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return;
         };
         let Phase::Issued(issue) = &call.phase else {
             return;
         };
-        let server = self.sessions.get(&issue.session).map(|session| session.server);
+        let session = self.sessions.get(issue.session);
         let mut at = call.deadline;
-        if let Some(flow) = server.and_then(|server| self.flows.get(&server)) {
+        if let Some(flow) = session.and_then(|session| self.flows.get(session.flow)) {
             if issue.in_flight {
                 at = at.min(issue.lost_at(flow));
             }
@@ -76,10 +76,10 @@ impl Client {
 
     /// Copies of the request that are in flight, or wait for room, are nobody's any more.
     pub(super) fn withdraw(&mut self, handle: CallHandle) {
-        if let Some(call) = self.calls.get_mut(&handle)
+        if let Some(call) = self.calls.get_mut(handle)
             && let Phase::Issued(issue) = &mut call.phase
-            && let Some(session) = self.sessions.get(&issue.session)
-            && let Some(flow) = self.flows.get_mut(&session.server)
+            && let Some(session) = self.sessions.get(issue.session)
+            && let Some(flow) = self.flows.get_mut(session.flow)
         {
             if std::mem::take(&mut issue.in_flight) {
                 flow.withdrawn();
@@ -92,7 +92,7 @@ impl Client {
 
     /// The next datagram of a call goes at once, whatever the window says.
     pub(super) fn hurry(&mut self, handle: CallHandle) {
-        if let Some(call) = self.calls.get_mut(&handle)
+        if let Some(call) = self.calls.get_mut(handle)
             && let Phase::Issued(issue) = &mut call.phase
             && !issue.urgent
         {

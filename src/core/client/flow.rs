@@ -5,6 +5,7 @@
 //! once in an interval; the window is never below 2.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::CallHandle;
@@ -61,6 +62,41 @@ const OWN_COPY_AFTER: Duration = Duration::from_secs(3);
 pub(super) fn wanted_by_call(last: Time, rto: Duration, deadline: Time) -> Time {
     let own = last + OWN_COPY_AFTER.max(rto);
     last_chance(last, rto, deadline).map_or(own, |chance| chance.min(own))
+}
+
+/// Names a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FlowId(usize);
+
+/// The paths to all servers: one for each address that was ever asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Flows(Vec<(SocketAddr, Flow)>);
+
+impl Flows {
+    /// The path to `server`, made if there is none.
+    pub(super) fn find_or_insert(
+        &mut self,
+        server: SocketAddr,
+        make: impl FnOnce() -> Flow,
+    ) -> FlowId {
+        let place = self.0.iter().position(|(of, _)| *of == server);
+        FlowId(place.unwrap_or_else(|| {
+            self.0.push((server, make()));
+            self.0.len() - 1
+        }))
+    }
+
+    pub(super) fn get(&self, id: FlowId) -> Option<&Flow> {
+        self.0.get(id.0).map(|(_, flow)| flow)
+    }
+
+    pub(super) fn get_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.0.get_mut(id.0).map(|(_, flow)| flow)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (FlowId, &mut Flow)> {
+        (0..).map(FlowId).zip(self.0.iter_mut().map(|(_, flow)| flow))
+    }
 }
 
 /// The path to one server.

@@ -19,7 +19,7 @@ impl Client {
     /// then the call ends as unknown.
     pub fn cancel_by(&mut self, now: Time, handle: CallHandle, until: Time) {
         self.cancel(now, handle);
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if until < call.deadline {

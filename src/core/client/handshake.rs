@@ -175,15 +175,15 @@ impl Client {
             *entry = Some((attempt, now, server));
         }
         let doublings = handshake.silent_rounds.min(DOUBLINGS_MAX);
-        let rto = self.flow(server).rto();
+        let rto = self.rto(server);
         let interval_ends = now + jitter.lengthen(rto * (1 << doublings));
         if let Some(handshake) = &mut self.handshake {
             handshake.last = Some((now, rto));
             handshake.interval_ends = interval_ends;
         }
         self.timers.set(Key::Hello, interval_ends);
-        let waiting = self.waiting_risky.iter().chain(&self.waiting_safe);
-        let deadlines = waiting.filter_map(|handle| self.calls.get(handle)).map(|c| c.deadline);
+        let waiting = self.waiting().filter_map(|handle| self.calls.get(handle));
+        let deadlines = waiting.map(|call| call.deadline);
         if let Some(at) = deadlines.filter_map(|end| last_chance(now, rto, end)).min() {
             self.timers.hasten(Key::Hello, at);
         }
@@ -258,7 +258,7 @@ impl Client {
         handshake.new_round();
         handshake.due = false;
         let text = format!("nothing listens at {}", handshake.addresses());
-        let pause = (self.flow(place).rto() * (1 << rounds)).min(REFUSED_PAUSE_MAX);
+        let pause = (self.rto(place) * (1 << rounds)).min(REFUSED_PAUSE_MAX);
         let pause = self.jitter().lengthen(pause);
         self.timers.set(Key::Hello, now + pause);
         if !self.config.wait_for_server {
@@ -273,9 +273,8 @@ impl Client {
 
     /// Ends waiting calls and pings: all, or only those of which nothing was ever sent.
     fn end_waiting(&mut self, now: Time, code: Code, text: &str, all: bool) {
-        let waiting = self.waiting_risky.iter().chain(&self.waiting_safe);
-        for handle in waiting.copied().collect::<Vec<_>>() {
-            let never_issued = self.calls.get(&handle).is_some_and(|call| call.issues == 0);
+        for handle in self.waiting().collect::<Vec<_>>() {
+            let never_issued = self.calls.get(handle).is_some_and(|call| call.issues == 0);
             if all || never_issued {
                 self.end_unissued(now, handle, code, text.to_owned());
             }
@@ -338,21 +337,24 @@ impl Client {
         });
         let asked_at = sent.or(handshake.first).unwrap_or(now);
         let clock = ClockBound::new(clock, now);
-        let made = Session::new(session, server, nonce, clock, ack, asked_at);
+        let flow = self.flow(server);
+        let made = Session::new(session, (server, flow), nonce, clock, ack, asked_at);
         // One that was offered too long ago, or whose times contradict each other, is none.
-        if ack.version != VERSION || self.sessions.contains_key(&session) || !made.usable(now) {
+        if ack.version != VERSION || self.sessions.contains(session) || !made.usable(now) {
             self.counters.dropped_foreign += 1;
             return;
         }
         self.counters.used += 1;
         self.give_up_handshake();
         self.bound = Some(server);
-        self.flow(server).set_window_max(ack.limits.window);
-        self.heard(now, server);
-        if let Some(sent) = sent {
-            self.sample(now, server, sent, 0);
+        if let Some(flow) = self.flows.get_mut(flow) {
+            flow.set_window_max(ack.limits.window);
         }
-        self.sessions.insert(session, made);
+        self.heard(now, flow);
+        if let Some(sent) = sent {
+            self.sample(now, flow, sent, 0);
+        }
+        self.sessions.insert(made);
         self.current = Some(session);
         self.end_by_limits(now);
     }
@@ -362,7 +364,7 @@ impl Client {
     fn on_late_hello_ack(&mut self, session: SessionId, nonce: u128, ack: &HelloAck) {
         self.counters.dropped_stray += 1;
         if !self.rules.hold(Rule::HelloAckMints)
-            && let Some(known) = self.sessions.get_mut(&session)
+            && let Some(known) = self.sessions.get_mut(session)
             && known.nonce == nonce
         {
             known.offered_again(ack);

@@ -38,7 +38,7 @@ impl Client {
         if self.current == Some(id) {
             self.current = None;
         }
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.left = true;
@@ -54,7 +54,7 @@ impl Client {
 
     /// The server does not know this session any more.
     pub(super) fn declare_dead(&mut self, now: Time, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.dead = true;
         }
         self.leave(now, id);
@@ -66,11 +66,11 @@ impl Client {
         if self.current == Some(id) {
             self.current = None;
         }
-        self.sessions.remove(&id);
+        self.sessions.remove(id);
     }
 
     fn queue_close(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if session.may_close(&self.rules) {
@@ -84,7 +84,7 @@ impl Client {
     /// Leaves all sessions: queues a CLOSE for each that may be closed, now or when its last call
     /// ends.
     pub fn close(&mut self, now: Time) {
-        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+        for id in self.sessions.ids().collect::<Vec<_>>() {
             self.queue_close(id);
             self.leave(now, id);
         }
@@ -102,7 +102,7 @@ impl Client {
         let old = std::mem::replace(self, fresh);
         self.rules = old.rules;
         self.bound = old.bound;
-        self.last_handle = old.last_handle;
+        self.last_sequence = old.last_sequence;
     }
 
     /// Forgets a ping that nobody waits for any more.

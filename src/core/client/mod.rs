@@ -15,6 +15,7 @@
 
 mod answers;
 mod call;
+mod calls;
 mod config;
 mod ending;
 mod expiry;
@@ -27,23 +28,31 @@ mod ping;
 mod refused;
 mod run;
 mod session;
+mod sessions;
+mod slots;
 mod timers;
 mod transmit;
 mod types;
+mod waiting;
+mod wheel;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 use self::call::{Call, Phase};
+use self::calls::Calls;
 pub use self::config::{ClientConfig, DEFAULT_TIMEOUT};
-use self::flow::{Flow, Jitter};
+use self::flow::{Flow, FlowId, Flows, Jitter};
 use self::handshake::Handshake;
 pub use self::inquiry::{Asked, Fate, Inquiry};
 use self::leaving::Closing;
 use self::ping::Ping;
-use self::session::Session;
+use self::sessions::Sessions;
 use self::timers::{Key, Timers};
 pub use self::types::{CallHandle, ClientCounters, Event, NewCall, Pong, SessionInfo, Transmit};
+use self::waiting::Waiting;
 use super::{CallToken, Outcome, Prf, Proof, Rules, Seed, Time, Uncompared};
 use crate::wire::{Code, MAX_REQUEST_BODY, SessionId};
 
@@ -56,16 +65,16 @@ pub struct Client {
     servers: Vec<SocketAddr>,
     /// The server that answered last: later handshakes go there first.
     bound: Option<SocketAddr>,
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: Sessions,
     /// The session in which new calls begin.
     current: Option<SessionId>,
     handshake: Option<Handshake>,
-    flows: BTreeMap<SocketAddr, Flow>,
-    calls: BTreeMap<CallHandle, Call>,
+    flows: Flows,
+    calls: Calls,
     /// Calls in phase `Waiting`, the oldest first: those that may have side effects …
-    waiting_risky: BTreeSet<CallHandle>,
+    waiting_risky: Waiting,
     /// … and those that have none, which never wait for a ping.
-    waiting_safe: BTreeSet<CallHandle>,
+    waiting_safe: Waiting,
     /// Calls in phase `Paused`.
     paused: usize,
     pings: BTreeMap<CallHandle, Ping>,
@@ -78,7 +87,7 @@ pub struct Client {
     run: Uncompared<Vec<CallHandle>>,
     timers: Timers,
     events: VecDeque<Event>,
-    last_handle: u64,
+    last_sequence: u64,
     counters: Uncompared<ClientCounters>,
 }
 
@@ -92,13 +101,13 @@ impl Client {
             random: Prf::new(&seed, "client"),
             servers,
             bound: None,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             current: None,
             handshake: None,
-            flows: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            waiting_risky: BTreeSet::new(),
-            waiting_safe: BTreeSet::new(),
+            flows: Flows::default(),
+            calls: Calls::default(),
+            waiting_risky: Waiting::default(),
+            waiting_safe: Waiting::default(),
             paused: 0,
             pings: BTreeMap::new(),
             waiting_pings: BTreeSet::new(),
@@ -107,7 +116,7 @@ impl Client {
             run: Uncompared::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
-            last_handle: 0,
+            last_sequence: 0,
             counters: Uncompared::default(),
         }
     }
@@ -121,7 +130,6 @@ impl Client {
     /// Makes a call. Whatever becomes of it arrives as [`Event::Ended`], an error that is known
     /// at once too.
     pub fn call(&mut self, now: Time, call: NewCall) -> CallHandle {
-        let handle = self.next_handle();
         let waiting = self.waiting_risky.len() + self.waiting_safe.len() + self.paused;
         let call = Call {
             method: call.method,
@@ -135,18 +143,15 @@ impl Client {
             attempts: 0,
             issues: 0,
             doubtful: false,
-            pauses: 0,
-            sessions_lost: 0,
-            last: None,
-            proof: None,
-            token: None,
             token_given: false,
-            phase: Phase::Waiting,
+            past: None,
+            phase: Phase::Unplaced,
         };
         let deadline = call.deadline;
         let length = call.length();
         let too_long = length.beyond(usize::MAX, MAX_REQUEST_BODY);
-        self.calls.insert(handle, call);
+        let sequence = self.next_sequence();
+        let handle = self.calls.insert(sequence, call);
         if let Some(fits) = too_long {
             let text = format!("{length}; one datagram takes {fits}");
             self.end_unissued(now, handle, Code::ResourceExhausted, text);
@@ -167,7 +172,7 @@ impl Client {
     /// promise that it never starts, and it ends as the server says, or as unknown at its
     /// deadline.
     pub fn cancel(&mut self, now: Time, handle: CallHandle) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if call.cancelled {
@@ -206,11 +211,11 @@ impl Client {
     /// is never closed from now on, and once it is proved not to have run the call is not issued
     /// again, so that the answer stays true.
     pub fn token(&mut self, handle: CallHandle) -> Option<CallToken> {
-        let call = self.calls.get_mut(&handle)?;
+        let call = self.calls.get_mut(handle)?;
         let Phase::Issued(issue) = &call.phase else {
             return None;
         };
-        let session = self.sessions.get_mut(&issue.session)?;
+        let session = self.sessions.get_mut(issue.session)?;
         session.token_given = true;
         call.token_given = true;
         Some(leaving::token_of(session, issue))
@@ -228,8 +233,8 @@ impl Client {
 
     /// The current session, if there is one.
     pub fn info(&self, now: Time) -> Option<SessionInfo> {
-        let session = self.sessions.get(&self.current?)?;
-        let flow = self.flows.get(&session.server)?;
+        let session = self.sessions.get(self.current?)?;
+        let flow = self.flows.get(session.flow)?;
         Some(SessionInfo {
             server: session.server,
             epoch: session.epoch,
@@ -243,7 +248,7 @@ impl Client {
 
     /// Whether this call or ping has not ended. Its event may wait to be polled when it has.
     pub fn is_open(&self, handle: CallHandle) -> bool {
-        self.calls.contains_key(&handle) || self.pings.get(&handle).is_some_and(|p| p.asked_for)
+        self.calls.contains(handle) || self.pings.get(&handle).is_some_and(|p| p.asked_for)
     }
 
     /// Whether no call and no ping is open.
@@ -261,9 +266,14 @@ impl Client {
         &self.counters
     }
 
+    fn next_sequence(&mut self) -> NonZeroU64 {
+        self.last_sequence += 1;
+        NonZeroU64::new(self.last_sequence).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// A handle of what is no call.
     fn next_handle(&mut self) -> CallHandle {
-        self.last_handle += 1;
-        CallHandle(self.last_handle)
+        CallHandle { sequence: self.next_sequence(), place: u32::MAX }
     }
 
     fn jitter(&mut self) -> Jitter {
@@ -271,16 +281,22 @@ impl Client {
     }
 
     /// The path to `server`, made if there is none.
-    fn flow(&mut self, server: SocketAddr) -> &mut Flow {
+    fn flow(&mut self, server: SocketAddr) -> FlowId {
         let config = &self.config;
-        self.flows
-            .entry(server)
-            .or_insert_with(|| Flow::new(config.initial_rto(server), config.rto_floor(server)))
+        self.flows.find_or_insert(server, || {
+            Flow::new(config.initial_rto(server), config.rto_floor(server))
+        })
+    }
+
+    /// RTO towards `server`, without backoff.
+    fn rto(&mut self, server: SocketAddr) -> Duration {
+        let flow = self.flow(server);
+        self.flows.get(flow).map_or(self.config.initial_rto(server), Flow::rto)
     }
 
     /// Puts a call among those that wait to be sent.
     fn wait(&mut self, handle: CallHandle) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         call.phase = Phase::Waiting;
@@ -293,6 +309,11 @@ impl Client {
         if risky {
             self.hasten_ping(deadline);
         }
+    }
+
+    /// All calls that wait to be sent: those that may have side effects, then the others.
+    fn waiting(&self) -> impl Iterator<Item = CallHandle> {
+        self.waiting_risky.iter(&self.calls).chain(self.waiting_safe.iter(&self.calls))
     }
 
     fn anyone_waits(&self) -> bool {
@@ -308,7 +329,7 @@ impl Client {
             return;
         }
         if let Some(current) = self.current
-            && self.sessions.get(&current).is_none_or(|s| !s.usable(now))
+            && self.sessions.get(current).is_none_or(|s| !s.usable(now))
         {
             self.leave(now, current);
         }
@@ -323,7 +344,7 @@ impl Client {
 
     /// Whether so long nothing was heard in this session that its server may have restarted.
     fn is_unheard(&self, now: Time, session: SessionId) -> bool {
-        let heard = self.sessions.get(&session).map(|session| session.heard);
+        let heard = self.sessions.get(session).map(|session| session.heard);
         match (heard, self.config.ping_after_idle) {
             (Some(heard), Some(idle)) => now.since(heard) > idle,
             _ => false,

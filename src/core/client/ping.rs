@@ -69,20 +69,20 @@ impl Ping {
 impl Client {
     /// Pings before calls that may have side effects are risked in `session`.
     pub(super) fn ping_before_risk(&mut self, now: Time, session: SessionId) {
-        if self.sessions.get(&session).is_none_or(|s| s.ping.is_some()) {
+        if self.sessions.get(session).is_none_or(|s| s.ping.is_some()) {
             return;
         }
         let handle = self.next_handle();
         let ping = Ping { asked_for: false, ..Ping::asked_for(now, Time::MAX) };
         self.pings.insert(handle, ping);
         self.place_ping(handle, session);
-        if let Some(session) = self.sessions.get_mut(&session) {
+        if let Some(session) = self.sessions.get_mut(session) {
             session.ping = Some(handle);
         }
     }
 
     fn place_ping(&mut self, handle: CallHandle, session: SessionId) {
-        if let Some(made) = self.sessions.get_mut(&session)
+        if let Some(made) = self.sessions.get_mut(session)
             && let Some(ping) = self.pings.get_mut(&handle)
         {
             ping.place = Some((session, made.next_ping()));
@@ -105,15 +105,16 @@ impl Client {
         let ping = self.pings.get_mut(&handle)?;
         ping.due = false;
         let (session_id, call) = ping.place?;
-        let session = self.sessions.get_mut(&session_id)?;
+        let session = self.sessions.get_mut(session_id)?;
         let proofs = session.proofs(&self.rules);
         let server = session.server;
-        let flow = self.flows.get(&server)?;
+        let flow = self.flows.get(session.flow)?;
         ping.sends += 1;
         ping.last = now;
         ping.wanted = None;
         if session.ping == Some(handle) {
-            let waiting = self.waiting_risky.iter().filter_map(|handle| self.calls.get(handle));
+            let waiting = self.waiting_risky.iter(&self.calls);
+            let waiting = waiting.filter_map(|handle| self.calls.get(handle));
             let chances = waiting.filter_map(|c| last_chance(now, flow.rto(), c.deadline));
             ping.wanted = chances.min();
         }
@@ -128,11 +129,11 @@ impl Client {
 
     /// A call begins to wait until `deadline` for the current session's ping.
     pub(super) fn hasten_ping(&mut self, deadline: Time) {
-        let Some(session) = self.current.and_then(|id| self.sessions.get(&id)) else {
+        let Some(session) = self.current.and_then(|id| self.sessions.get(id)) else {
             return;
         };
         if let Some(handle) = session.ping
-            && let Some(flow) = self.flows.get(&session.server)
+            && let Some(flow) = self.flows.get(session.flow)
             && let Some(ping) = self.pings.get_mut(&handle)
             && ping.sends > 0
         {
@@ -147,8 +148,8 @@ impl Client {
         let Some(ping) = self.pings.get(&handle) else {
             return;
         };
-        let server = ping.place.and_then(|(id, _)| self.sessions.get(&id)).map(|s| s.server);
-        let flow = server.and_then(|server| self.flows.get(&server));
+        let session = ping.place.and_then(|(id, _)| self.sessions.get(id));
+        let flow = session.and_then(|session| self.flows.get(session.flow));
         let at = flow.map_or(ping.deadline, |flow| ping.next_at(flow));
         self.timers.set(Key::Ping(handle), at);
     }
@@ -171,15 +172,15 @@ impl Client {
             && (self.waiting_risky.is_empty() || !self.is_unheard(now, session))
         {
             // Nobody waits for it any more.
-            if let Some(session) = self.sessions.get_mut(&session) {
+            if let Some(session) = self.sessions.get_mut(session) {
                 session.ping = None;
             }
             self.drop_ping(handle);
             return;
         }
-        let server = place.and_then(|(id, _)| self.sessions.get(&id)).map(|s| s.server);
-        if let Some(server) = server
-            && let Some(flow) = self.flows.get_mut(&server)
+        let session = place.and_then(|(id, _)| self.sessions.get(id));
+        if let Some(session) = session
+            && let Some(flow) = self.flows.get_mut(session.flow)
             && let Some(ping) = self.pings.get_mut(&handle)
             && ping.next_at(flow) <= now
         {
@@ -210,7 +211,7 @@ impl Client {
         sample: Option<(Time, u32)>,
         (epoch, clock): (Epoch, u64),
     ) {
-        let Some(known) = self.sessions.get_mut(&session) else {
+        let Some(known) = self.sessions.get_mut(session) else {
             return;
         };
         if known.ping == Some(handle) {
@@ -283,7 +284,7 @@ impl Client {
     /// The network refused something while calls wait for a ping: the session is left, so that a
     /// handshake, of which every refusal is told, says whether anything listens.
     pub(super) fn refuse_ping(&mut self, now: Time, server: SocketAddr) {
-        let Some(session) = self.current.and_then(|id| self.sessions.get(&id)) else {
+        let Some(session) = self.current.and_then(|id| self.sessions.get(id)) else {
             return;
         };
         let pinged = self

@@ -41,7 +41,7 @@ impl Client {
     ) {
         let unknown = reason == Reason::UnknownSession;
         let said_by = (!unknown).then_some(epoch);
-        let own = self.sessions.get(&answer.session).map(|session| session.epoch);
+        let own = self.sessions.get(answer.session).map(|session| session.epoch);
         if own == Some(epoch) || !unknown {
             if !self.admit(now, from, answer, said_by) {
                 return;
@@ -69,7 +69,7 @@ impl Client {
     /// As `admit`, for an unknown session of which another life of the server speaks: its clock
     /// says nothing about ours.
     fn admit_other_life(&mut self, now: Time, from: SocketAddr, answer: &Answer) -> bool {
-        let clock = match self.sessions.get(&answer.session) {
+        let clock = match self.sessions.get(answer.session) {
             Some(session) => session.clock.at(now),
             None => 0,
         };
@@ -122,7 +122,7 @@ impl Client {
 
     /// The refusal, for people.
     fn refusal_text(&self, answer: &Answer, epoch: Epoch, reason: Reason) -> String {
-        let session = self.sessions.get(&answer.session);
+        let session = self.sessions.get(answer.session);
         let same_life = session.is_none_or(|session| session.epoch == epoch);
         match reason {
             Reason::UnknownSession if !same_life => {
@@ -134,7 +134,7 @@ impl Client {
 
     /// Keeps why the server has said *later*, for the case that the deadline comes first.
     fn put_off(&mut self, handle: CallHandle, reason: Reason) -> Then {
-        let call = self.calls.get_mut(&handle);
+        let call = self.calls.get_mut(handle);
         if let Some(Phase::Issued(issue)) = call.map(|call| &mut call.phase) {
             issue.put_off = Some(reason);
         }
@@ -142,8 +142,8 @@ impl Client {
     }
 
     fn on_unknown_session(&self, handle: CallHandle, answer: &Answer, epoch: Epoch) -> Then {
-        let session = self.sessions.get(&answer.session);
-        let call = self.calls.get(&handle);
+        let session = self.sessions.get(answer.session);
+        let call = self.calls.get(handle);
         let (Some(session), Some(call)) = (session, call) else {
             return Then::GoesOn;
         };
@@ -167,7 +167,7 @@ impl Client {
         text: String,
         outcome: Outcome,
     ) {
-        let cancelled = self.calls.get(&handle).is_some_and(|call| call.cancelled);
+        let cancelled = self.calls.get(handle).is_some_and(|call| call.cancelled);
         let (code, text) = match outcome {
             Outcome::NotExecuted(_) if cancelled => {
                 (Code::Cancelled, format!("cancelled by the caller; {text}"))
@@ -188,7 +188,7 @@ impl Client {
         outcome: Outcome,
     ) {
         let code = reason.code();
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return;
         };
         // Only what is proved never to run, or may run twice, is ever sent under another identity.
@@ -198,7 +198,7 @@ impl Client {
         let told = proved && call.token_given;
         let wanted = call.retry && !call.cancelled && !told;
         let pause = self.pause(handle, reason);
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if !allowed || !wanted || now + pause >= call.deadline {
@@ -206,19 +206,19 @@ impl Client {
             return;
         }
         if let Outcome::NotExecuted(proof) = outcome {
-            call.proof = Some(proof);
+            call.past_mut().proof = Some(proof);
         }
-        call.last = Some((code, text));
+        call.past_mut().last = Some((code, text));
         if reason == Reason::UnknownSession {
-            call.sessions_lost += 1;
+            call.past_mut().sessions_lost += 1;
         }
         if !pause.is_zero() {
-            call.pauses += 1;
+            call.past_mut().pauses += 1;
         }
         self.finish_issue(now, handle, proved);
         if pause.is_zero() {
             self.wait(handle);
-        } else if let Some(call) = self.calls.get_mut(&handle) {
+        } else if let Some(call) = self.calls.get_mut(handle) {
             call.phase = Phase::Paused(now + pause);
             self.paused += 1;
             self.timers.set(Key::Call(handle), now + pause);
@@ -229,21 +229,23 @@ impl Client {
     /// that the server has lost, unless that repeats.
     fn pause(&mut self, handle: CallHandle, reason: Reason) -> Duration {
         let jitter = self.jitter();
-        let Some(call) = self.calls.get(&handle) else {
+        let Some(call) = self.calls.get(handle) else {
             return Duration::ZERO;
         };
-        if reason == Reason::UnknownSession && call.sessions_lost == 0 {
+        let past = call.past.as_deref();
+        let sessions_lost = past.map_or(0, |past| past.sessions_lost);
+        if reason == Reason::UnknownSession && sessions_lost == 0 {
             return Duration::ZERO;
         }
         let rto = match &call.phase {
             Phase::Issued(issue) => self
                 .sessions
-                .get(&issue.session)
-                .and_then(|session| self.flows.get(&session.server))
+                .get(issue.session)
+                .and_then(|session| self.flows.get(session.flow))
                 .map_or(PAUSE_LEAST, |flow| flow.rto()),
             _ => PAUSE_LEAST,
         };
-        let doublings = call.pauses.min(DOUBLINGS_MAX);
+        let doublings = past.map_or(0, |past| past.pauses).min(DOUBLINGS_MAX);
         jitter.lengthen(rto.max(PAUSE_LEAST) * (1 << doublings))
     }
 }

@@ -4,11 +4,12 @@
 //! ids rise over the whole session and none is given out twice; a slot has one call at a time;
 //! proofs are carried until an answer came from inside.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::CallHandle;
+use super::flow::FlowId;
+use super::slots::Slots;
 use crate::core::{Rule, Rules, Time, micros};
 use crate::wire::{
     Birth, CallId, Epoch, HelloAck, Limits, PathProof, Proofs, SessionId, proof_dies,
@@ -98,6 +99,7 @@ impl Judged {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) server: SocketAddr,
+    pub(super) flow: FlowId,
     pub(super) epoch: Epoch,
     pub(super) limits: Limits,
     pub(super) software: String,
@@ -115,11 +117,7 @@ pub(super) struct Session {
     pub(super) heard: Time,
     /// When that was sent which was last answered: the lease runs at least from there.
     contact: Time,
-    /// The call in each slot used so far.
-    slots: Vec<Option<CallHandle>>,
-    /// Slots without a call whose last call's outcome is known, and those where it is not.
-    free: BTreeSet<u32>,
-    doubtful: BTreeSet<u32>,
+    slots: Slots,
     /// The highest id given out; below the window at first.
     highest: u64,
     /// Calls in progress.
@@ -142,7 +140,7 @@ impl Session {
     /// The session that `ack` offers, received at `now`, in answer to a HELLO sent at `asked`.
     pub(super) fn new(
         id: SessionId,
-        server: SocketAddr,
+        (server, flow): (SocketAddr, FlowId),
         nonce: u128,
         clock: ClockBound,
         ack: &HelloAck,
@@ -151,6 +149,7 @@ impl Session {
         Self {
             id,
             server,
+            flow,
             epoch: ack.epoch,
             limits: ack.limits,
             software: ack.software(),
@@ -164,9 +163,7 @@ impl Session {
             used: false,
             heard: clock.received,
             contact: asked,
-            slots: Vec::new(),
-            free: BTreeSet::new(),
-            doubtful: BTreeSet::new(),
+            slots: Slots::new(ack.limits.window),
             highest: u64::from(ack.limits.window).saturating_sub(1),
             live: 0,
             token_given: false,
@@ -252,31 +249,15 @@ impl Session {
 
     /// Whether a new call would find a slot.
     pub(super) fn has_slot(&self) -> bool {
-        !self.free.is_empty() || !self.doubtful.is_empty() || self.fresh_slot().is_some()
+        self.slots.has_free()
     }
 
-    fn fresh_slot(&self) -> Option<u32> {
-        let fresh = u32::try_from(self.slots.len()).ok()?;
-        (fresh < self.limits.window).then_some(fresh)
-    }
-
-    /// Gives `handle` the lowest free slot and the smallest id above all used that names it. Slots
-    /// whose last call ended as unknown come last: that call may still run there.
+    /// Gives `handle` the lowest free slot and the smallest id above all used that names it.
     pub(super) fn allocate(&mut self, handle: CallHandle) -> Option<CallId> {
-        let first_free = self.free.first().copied();
-        let slot =
-            first_free.or_else(|| self.fresh_slot()).or_else(|| self.doubtful.first().copied())?;
+        let slot = u64::from(self.slots.allocate(handle)?);
         let window = u64::from(self.limits.window.max(1));
         let next = self.highest.checked_add(1)?;
-        let forward = (u64::from(slot) + window - next % window) % window;
-        let id = next.checked_add(forward)?;
-        let index = usize::try_from(slot).ok()?;
-        if index == self.slots.len() {
-            self.slots.push(None);
-        }
-        *self.slots.get_mut(index)? = Some(handle);
-        self.free.remove(&slot);
-        self.doubtful.remove(&slot);
+        let id = next.checked_add((slot + window - next % window) % window)?;
         self.highest = id;
         self.live += 1;
         Some(CallId(id))
@@ -284,23 +265,14 @@ impl Session {
 
     /// The call in the slot that `call` names; whether it has that id is the caller's to check.
     pub(super) fn occupant(&self, call: CallId) -> Option<CallHandle> {
-        let slot = usize::try_from(call.slot(self.limits.window)).ok()?;
-        self.slots.get(slot).copied().flatten()
+        self.slots.occupant(call.slot(self.limits.window))
     }
 
     /// The call ended; `known` tells whether its outcome is.
     pub(super) fn release(&mut self, call: CallId, known: bool) {
-        let slot = call.slot(self.limits.window);
-        if let Some(place) = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)) {
-            *place = None;
-        }
-        if known {
-            self.free.insert(slot);
-        } else {
-            self.doubtful.insert(slot);
-            // Its token goes to the caller.
-            self.token_given = true;
-        }
+        self.slots.release(call.slot(self.limits.window), known);
+        // Of one that is not known, the token goes to the caller.
+        self.token_given |= !known;
         self.live = self.live.saturating_sub(1);
     }
 

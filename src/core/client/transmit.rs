@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::call::{Issue, Phase, Recent, attempt_number};
 use super::flow::Jitter;
 use super::run::{Copied, Run};
-use super::{CallHandle, Client, Transmit};
+use super::{CallHandle, Client, FlowId, Transmit};
 use crate::core::{Time, micros};
 use crate::wire::{Datagram, Flags, FromClient, HEADER_LEN, SessionId, pad};
 
@@ -25,8 +25,8 @@ struct Next {
 enum From {
     /// Among those that go whatever the window says.
     Urgent,
-    /// Among the lost copies on the way to this server.
-    Lost(SocketAddr),
+    /// Among the lost copies of this path.
+    Lost(FlowId),
     /// Among the calls without an identity; this session is to give it one.
     Waiting(SessionId),
 }
@@ -59,7 +59,7 @@ impl Client {
         let Some((handle, attempt)) = sent.call else {
             return;
         };
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return;
         };
         if call.issues != sent.issue {
@@ -72,10 +72,10 @@ impl Client {
             return;
         }
         issue.succeeded = issue.succeeded.saturating_sub(1);
-        let server = self.sessions.get(&issue.session).map(|session| session.server);
+        let session = self.sessions.get(issue.session);
         if issue.in_flight
             && attempt == attempt_number(issue.sends)
-            && let Some(flow) = server.and_then(|server| self.flows.get_mut(&server))
+            && let Some(flow) = session.and_then(|session| self.flows.get_mut(session.flow))
         {
             issue.in_flight = false;
             flow.withdrawn();
@@ -134,7 +134,7 @@ impl Client {
 
     fn next_urgent(&mut self, now: Time) -> Option<CallHandle> {
         while let Some(handle) = self.urgent.front().copied() {
-            if let Some(call) = self.calls.get_mut(&handle)
+            if let Some(call) = self.calls.get_mut(handle)
                 && let Phase::Issued(issue) = &mut call.phase
                 && issue.urgent
             {
@@ -150,10 +150,10 @@ impl Client {
 
     /// The oldest call whose lost copy has room on the way to its server.
     fn next_lost(&mut self, now: Time) -> Option<Next> {
-        for (server, flow) in self.flows.iter_mut().filter(|(_, flow)| flow.has_room()) {
+        for (id, flow) in self.flows.iter_mut().filter(|(_, flow)| flow.has_room()) {
             while let Some(handle) = flow.lost.first().copied() {
-                if self.calls.get(&handle).is_some_and(|call| now < call.deadline) {
-                    return Some(Next { handle, from: From::Lost(*server) });
+                if self.calls.get(handle).is_some_and(|call| now < call.deadline) {
+                    return Some(Next { handle, from: From::Lost(id) });
                 }
                 flow.lost.pop_first();
             }
@@ -164,20 +164,20 @@ impl Client {
     fn next_new(&mut self, now: Time) -> Option<Next> {
         loop {
             let current = self.current?;
-            let session = self.sessions.get(&current)?;
-            if !session.has_slot() || !self.flows.get(&session.server)?.has_room() {
+            let session = self.sessions.get(current)?;
+            if !session.has_slot() || !self.flows.get(session.flow)?.has_room() {
                 return None;
             }
-            let safe = self.waiting_safe.first().copied();
+            let safe = self.waiting_safe.first(&self.calls);
             let risky = match self.is_unheard(now, current) {
                 true => None,
-                false => self.waiting_risky.first().copied(),
+                false => self.waiting_risky.first(&self.calls),
             };
             let handle = match (safe, risky) {
                 (Some(safe), Some(risky)) => safe.min(risky),
                 (one, other) => one.or(other)?,
             };
-            if self.calls.get(&handle).is_some_and(|call| now < call.deadline) {
+            if self.calls.get(handle).is_some_and(|call| now < call.deadline) {
                 return Some(Next { handle, from: From::Waiting(current) });
             }
             self.end_at_deadline(now, handle);
@@ -186,13 +186,13 @@ impl Client {
 
     /// What a run has to know of a copy.
     fn copied(&self, next: &Next) -> Option<Copied> {
-        let call = self.calls.get(&next.handle)?;
+        let call = self.calls.get(next.handle)?;
         let (id, fencing) = match (next.from, &call.phase) {
             (From::Waiting(session), _) => (session, false),
             (_, Phase::Issued(issue)) => (issue.session, issue.fencing),
             _ => return None,
         };
-        let session = self.sessions.get(&id)?;
+        let session = self.sessions.get(id)?;
         let proofs = session.carried().len();
         let metadata = call.metadata.borrow().option_len();
         let (options, body) =
@@ -212,8 +212,8 @@ impl Client {
             From::Urgent => {
                 self.urgent.pop_front();
             }
-            From::Lost(server) => {
-                if let Some(flow) = self.flows.get_mut(&server) {
+            From::Lost(flow) => {
+                if let Some(flow) = self.flows.get_mut(flow) {
                     flow.lost.remove(&next.handle);
                 }
             }
@@ -229,10 +229,10 @@ impl Client {
 
     /// Gives a waiting call an identity in `session`.
     fn begin_issue(&mut self, now: Time, handle: CallHandle, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.get_mut(handle) else {
             return false;
         };
         let Some(call_id) = session.allocate(handle) else {
@@ -261,18 +261,22 @@ impl Client {
             challenged: None,
             fencing: false,
         });
-        self.waiting_risky.remove(&handle);
-        self.waiting_safe.remove(&handle);
+        let waiting = match call.no_side_effects {
+            true => &mut self.waiting_safe,
+            false => &mut self.waiting_risky,
+        };
+        waiting.pop(handle);
         true
     }
 
     /// Counts the next copy of a call, or a FENCE in its place.
     fn begin_copy(&mut self, now: Time, handle: CallHandle) {
         let jitter = self.jitter();
-        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
         let Phase::Issued(issue) = &mut call.phase else { return };
-        let server = self.sessions.get(&issue.session).map(|session| session.server);
-        let Some(flow) = server.and_then(|server| self.flows.get_mut(&server)) else { return };
+        let session = self.sessions.get(issue.session);
+        let flow = session.and_then(|session| self.flows.get_mut(session.flow));
+        let Some(flow) = flow else { return };
         issue.sends = issue.sends.saturating_add(1);
         issue.succeeded = issue.succeeded.saturating_add(1);
         issue.last = now;
@@ -324,11 +328,11 @@ impl Client {
 
     /// Appends the copy of a call that was begun last.
     fn emit_copy(&mut self, handle: CallHandle, out: &mut Vec<u8>) -> Option<Transmit> {
-        let call = self.calls.get(&handle)?;
+        let call = self.calls.get(handle)?;
         let Phase::Issued(issue) = &call.phase else { return None };
         let &Issue { session: id, id: call_id, fencing, .. } = issue;
         let attempt = attempt_number(issue.sends);
-        let session = self.sessions.get_mut(&id)?;
+        let session = self.sessions.get_mut(id)?;
         let proofs = session.proofs(&self.rules);
         let message = if fencing {
             FromClient::Fence { session: id, call: call_id, proofs }

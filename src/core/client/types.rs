@@ -1,6 +1,7 @@
 //! What goes in and comes out of a [`Client`](super::Client): calls, events, transmits, counters.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::core::{CallError, Reply, Time};
@@ -8,7 +9,12 @@ use crate::wire::{Epoch, Limits, Metadata, MethodId};
 
 /// Names a call, or a ping, of one [`Client`](super::Client). Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallHandle(pub(super) u64);
+pub struct CallHandle {
+    /// Its number in the order in which they were made. Never used again.
+    pub(super) sequence: NonZeroU64,
+    /// Where an open call is kept. Used again.
+    pub(super) place: u32,
+}
 
 /// A call to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -31,7 +31,7 @@ fn fence_goes_in_place_of_copies_until_it_is_answered() {
     let (mut bench, handle, fence) = cancelled();
     let more = bench.pass(SECOND);
     assert!(more.len() >= 3 && more.iter().all(Sent::is_fence), "{more:?}");
-    assert_eq!(bench.client.flows[&server()].in_flight(), 0, "outside the window");
+    assert_eq!(bench.client.path(server()).in_flight(), 0, "outside the window");
     bench.refuse(&fence, Reason::Fenced, true);
     let error = bench.failed(handle);
     assert_eq!((error.code, error.outcome), (Code::Cancelled, promised(Reason::Fenced)));

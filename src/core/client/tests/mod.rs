@@ -411,6 +411,14 @@ impl Bench {
     }
 }
 
+impl Client {
+    /// The path to `server`.
+    fn path(&mut self, server: SocketAddr) -> &Flow {
+        let flow = self.flow(server);
+        self.flows.get(flow).unwrap()
+    }
+}
+
 fn promised(reason: Reason) -> Outcome {
     Outcome::NotExecuted(Proof::Promised(reason))
 }

@@ -78,11 +78,11 @@ fn backoff_doubles_once_however_many_calls_expire() {
     let sent_at = bench.now;
     bench.now = bench.client.poll_timeout().unwrap();
     bench.client.handle_timeout(bench.now);
-    assert_eq!(bench.client.flows[&server()].factor(), 2);
-    assert_eq!(bench.client.flows[&server()].window(), 2, "silence");
+    assert_eq!(bench.client.path(server()).factor(), 2);
+    assert_eq!(bench.client.path(server()).window(), 2, "silence");
     bench.silent();
     let again = bench.next_sent();
-    assert_eq!(bench.client.flows[&server()].factor(), 2);
+    assert_eq!(bench.client.path(server()).factor(), 2);
     let waited = again.at.since(sent_at);
     assert!(waited >= interval * 2 && waited <= interval * 5 / 2, "{waited:?} {interval:?}");
 }
@@ -94,10 +94,10 @@ fn anything_valid_ends_the_backoff() {
     let one = bench.one();
     bench.call(30 * SECOND);
     bench.pass(5 * SECOND);
-    assert!(bench.client.flows[&server()].factor() > 8);
+    assert!(bench.client.path(server()).factor() > 8);
     bench.reply(&one, b"");
     assert!(bench.ended(first).is_ok());
-    assert_eq!(bench.client.flows[&server()].factor(), 1);
+    assert_eq!(bench.client.path(server()).factor(), 1);
     // The other's next copy comes soon, not after the long interval that was due.
     let next = bench.client.poll_timeout().unwrap();
     assert!(next <= bench.now + SECOND, "{next:?}");
