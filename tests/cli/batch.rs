@@ -3,15 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tempfile::TempPath;
-use udp_rpc::server::Server;
-use udp_rpc::service::{Registry, Unary, builtin};
 
 use crate::common::{Daemon, skipped};
+use crate::meeting;
 use crate::run::{Run, Started, command, json_line, on, on_with_input};
 
 /// A file with this ending and these lines.
@@ -186,45 +184,15 @@ fn a_bad_path_loses_no_call_and_doubles_none() {
     on(&daemon, &["call", "counter/get"]).expect(0, "500\n");
 }
 
-/// Sends `{}` and takes `{}`.
-const MEET: Unary<(), ()> = Unary::new("test.Meeting/Meet");
-
 #[test]
 fn as_many_calls_are_in_flight_as_allowed_and_no_more() {
     const AT_ONCE: usize = 3;
-    let (running, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
-    // Nobody passes before as many as allowed have come.
-    let meeting = Barrier::new(AT_ONCE);
-    let seen = Arc::clone(&most);
-    let mut registry = Registry::new();
-    registry
-        .add(MEET.pooled(move |_context, ()| {
-            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            meeting.wait();
-            running.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
-        }))
-        .unwrap();
-    registry.describe(&meeting_descriptors()).unwrap();
-    builtin::install_standard(&mut registry).unwrap();
-    let server = Server::builder(registry).listen("127.0.0.1:0").workers(8).bind().unwrap();
-    let server = server.spawn().unwrap();
-
+    let (server, most) = meeting::server(AT_ONCE);
     let (_file, data) = file(".jsonl", (0..4 * AT_ONCE).map(|_| "{}"));
     let call = ["call", "meet", "-d", &data, "--in-flight", "3"];
     let run = crate::run::at(server.local_addr(), &call);
     run.expect(0, &"{}\n".repeat(4 * AT_ONCE));
     assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
-}
-
-fn meeting_descriptors() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let source = "syntax = \"proto3\"; package test; message Nothing {} \
-                  service Meeting { rpc Meet(Nothing) returns (Nothing); }";
-    std::fs::write(folder.path().join("meeting.proto"), source).unwrap();
-    let mut compiler = protox::Compiler::new([folder.path()]).unwrap();
-    compiler.open_file("meeting.proto").unwrap();
-    compiler.encode_file_descriptor_set()
 }
 
 #[test]

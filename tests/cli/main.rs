@@ -8,6 +8,7 @@ mod protocol;
 
 mod answers;
 mod batch;
+mod bench;
 mod demo;
 mod describe;
 mod errors;
@@ -15,6 +16,7 @@ mod hostile;
 mod input;
 mod interrupts;
 mod loops;
+mod meeting;
 mod metadata;
 mod path;
 mod proto;

@@ -105,6 +105,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Call a procedure and print its answer
     Call(CallArgs),
+    /// Call a procedure again and again, and say how fast that went
+    Bench(BenchArgs),
     /// List the procedures that the server offers
     List(ListArgs),
     /// Say what a procedure takes, answers and promises, or what a service or a type is
@@ -163,6 +165,76 @@ pub(crate) struct CallArgs {
     #[arg(default_value_t = IN_FLIGHT)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=IN_FLIGHT_MAX))]
     pub(crate) in_flight: u16,
+
+    #[command(flatten)]
+    pub(crate) protos: Protos,
+}
+
+/// Most clients of a benchmark: each is a thread.
+const CLIENTS_MAX: i64 = 1024;
+
+/// `bench`
+#[derive(Debug, Args)]
+#[command(after_help = "`bench --help` shows examples, and says what is measured.")]
+#[command(after_long_help = help::BENCH)]
+pub(crate) struct BenchArgs {
+    /// The procedure, as in `call`; it runs as often as it is called, side effects and all
+    pub(crate) method: String,
+
+    /// The request's fields, as in `call`
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    pub(crate) arguments: Vec<String>,
+
+    /// Calls in flight at once at most, of each client, 1 to 4096
+    #[arg(short = 'c', long, value_name = "N", default_value_t = IN_FLIGHT)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=IN_FLIGHT_MAX))]
+    pub(crate) in_flight: u16,
+
+    /// Clients, each with a session and a thread of its own, 1 to 1024
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=CLIENTS_MAX))]
+    pub(crate) clients: u16,
+
+    /// So many calls a second, of all clients together, each measured from when it was due; without
+    /// it, an answer makes room for the next call
+    #[arg(long, value_name = "PER_SECOND", value_parser = units::rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// End after so many calls, of all clients together
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) calls: Option<u64>,
+
+    /// End after so long [default: 10s, or when the calls of -n have been made]
+    #[arg(long, value_name = "DURATION", value_parser = units::positive_duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Make calls for so long first that are not counted [default: 1s; with -n: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) warm_up: Option<Duration>,
+
+    /// Poll for answers without sleep: latency without the kernel's wake-ups, at a core a client
+    #[arg(long)]
+    pub(crate) busy_poll: bool,
+
+    /// Draw whole numbers for arguments like 1..1000, and in JSON for "1..1000"
+    #[arg(long)]
+    pub(crate) random: bool,
+
+    /// Fill the first field of text or bytes that is not named with so many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with = "data")]
+    pub(crate) size: Option<usize>,
+
+    /// The request as JSON, as in `call`; several requests take turns
+    #[arg(short, long, value_name = "JSON", conflicts_with = "arguments")]
+    pub(crate) data: Option<String>,
+
+    /// Each line of the data is a request, whatever the file's name
+    #[arg(long, requires = "data", conflicts_with = "arguments")]
+    pub(crate) lines: bool,
+
+    /// Metadata to go with each request, as in `call`
+    #[arg(short = 'H', long = "metadata", value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<String>,
 
     #[command(flatten)]
     pub(crate) protos: Protos,
@@ -306,7 +378,7 @@ mod tests {
 
     #[test]
     fn help_texts_fit_a_terminal() {
-        let notes = [AFTER_HELP, help::CALL, help::LIST, help::DESCRIBE];
+        let notes = [AFTER_HELP, help::CALL, help::BENCH, help::LIST, help::DESCRIBE];
         for line in notes.iter().flat_map(|notes| notes.lines()) {
             assert!(!line.contains('\t'), "{line}");
         }

@@ -7,9 +7,9 @@
 pub(crate) mod chunks;
 mod order;
 mod progress;
-mod reader;
+pub(crate) mod reader;
 pub(crate) mod source;
-mod tally;
+pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -62,7 +62,7 @@ pub(crate) fn run(global: &Global, args: &CallArgs) -> Result<Exit, Failure> {
 }
 
 /// The types of a method that can be called from here.
-fn callable(method: &Method) -> Result<&Types, Failure> {
+pub(crate) fn callable(method: &Method) -> Result<&Types, Failure> {
     let unimplemented =
         |message: String| Failure::NotSent(Code::Unimplemented, message, Vec::new());
     if let Some(shape) = schema::shape(method.streaming) {
@@ -88,12 +88,12 @@ pub(crate) fn typed(method: &Method) -> Result<&Types, Failure> {
     })
 }
 
-/// The request, or the usage error that names the fields.
-fn request(
+/// What the command line builds of requests, or the usage error that names their fields.
+pub(crate) fn request<T>(
     method: &Method,
     types: &Types,
-    build: impl FnOnce() -> Result<DynamicMessage, String>,
-) -> Result<DynamicMessage, Failure> {
+    build: impl FnOnce() -> Result<T, String>,
+) -> Result<T, Failure> {
     let built = guard::quietly(build).ok_or_else(|| {
         let message = format!("the server's description of {} makes no sense", method.name);
         Failure::NotSent(Code::Internal, message, Vec::new())

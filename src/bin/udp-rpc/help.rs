@@ -124,6 +124,51 @@ line, else 1 one that ran and answered an error, else 0.
 
 Limits: 100 levels deep, by path and in JSON; 4 MiB of a file, or of one request."#;
 
+/// What follows the options in `bench --help`.
+pub(crate) const BENCH: &str = r#"Examples:
+  udp-rpc bench add 3 4
+  udp-rpc bench add 1..1000000 1..1000000 --random -c 512 --duration 5s
+  udp-rpc bench add 3 4 -c 1 -n 10000 --busy-poll
+  udp-rpc bench echo --size 1000 --rate 20k
+  udp-rpc bench add 3 4 --clients 8 -c 16 --loss 1% -o json
+
+Without --rate each client keeps -c calls in flight: an answer makes room for the next call, and
+latency counts from when a call is made. With --rate calls are due at fixed instants, whatever
+the server does, and latency counts from when a call was due, so that whatever a stall holds up
+is in it. -c bounds the calls in flight then too.
+
+A call counts if it began after the warm-up, and is waited for to its end, however it ends: what
+fails is in the latencies with the time that it took. Answers are counted, not looked at.
+Throughput is of the calls that ended within the duration. The calls may have side effects: they
+run as often as they are made. With -n there are exactly so many, and no others for warm-up.
+
+The exit code is that of the worst call: 4 one unknown, else 3 one not executed, else 1 one that
+ran and answered an error, else 0; 130 after Ctrl-C, which prints what there is. Warnings on
+stderr say when the figures are the generator's rather than the server's.
+
+With `-o json` there is one object on one line. Times are in the unit that their names end in.
+  schema             1; rises when something goes or changes its meaning
+  method, server, clients, in_flight, busy_poll
+  rate_per_s         as asked for, or null
+  warm_up_s, duration_s
+  requests           different requests that take turns
+  request_bytes_min, request_bytes_max
+  calls              that count
+  calls_per_s        that ended within the duration
+  ok, executed, not_executed, unknown
+                     calls by outcome; executed: ran, and answered an error
+  errors             list of code, outcome ("executed", "notExecuted", "unknown") and calls
+  attempts, attempts_per_call
+                     transmissions
+  latency_us         min, mean, stddev, p50, p90, p99, p99_9, max
+  histogram          list of from_us, to_us (not included) and calls; empty rows are left out
+  generator_busy     share of the time for which the clients worked; null where they never rest
+  calls_late         begun more than 1 ms after they were due, though there was room
+  calls_held_back    that had to wait for room among those in flight
+  calls_never_begun  that were due within the duration
+  warnings           list of sentences
+  interrupted, exit"#;
+
 /// Prints help on a topic, or on everything.
 ///
 /// # Errors
@@ -160,7 +205,7 @@ mod tests {
             assert!(line.chars().count() <= 80, "{line}");
         }
         // As wide as clap's own lines may be.
-        for line in CALL.lines() {
+        for line in CALL.lines().chain(BENCH.lines()) {
             assert!(line.chars().count() <= 96, "{line}");
         }
     }

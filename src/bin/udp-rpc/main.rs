@@ -6,6 +6,7 @@
 mod address;
 mod args;
 mod batch;
+mod bench;
 mod bytes;
 mod call;
 mod comments;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Call(args) => call::run(global, args),
+        Command::Bench(args) => bench::run(global, args),
         Command::List(args) => list::run(global, args),
         Command::Describe(args) => describe::run(global, args),
         Command::Ping(args) => ping::run(global, args),

@@ -3,6 +3,7 @@
 //! This is the only place that knows the library's client. It measures what `-v` prints, writes
 //! the transcript of `-vv`, and sees to it that an interrupted call is fenced.
 
+mod another;
 mod pipeline;
 
 use std::collections::VecDeque;
@@ -113,12 +114,8 @@ impl Remote {
         let interrupts = Interrupts::install().map_err(|error| unavailable(error.to_string()))?;
         let meter = Meter::default();
         let timeout = global.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let client = BlockingClient::builder()
-            .timeout(timeout)
-            .wait(global.wait)
-            .retry(!global.no_retry)
+        let client = another::builder(global)
             .config(|config| config.tokens = global.verbose > 0)
-            .faults(faults(&global.hurt))
             .observer(meter.observer(global))
             .connect(addresses.as_slice())
             .map_err(|error| unavailable(format!("cannot open a socket: {error}")))?;

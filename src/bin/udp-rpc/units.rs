@@ -40,6 +40,28 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The highest rate taken from the command line, a second: far above what one host can do.
+const FASTEST: f64 = 1e9;
+
+/// So many a second: `5000`, `20k`, `1.5M`.
+///
+/// # Errors
+///
+/// Says what is wrong: no number, not above zero, more than anybody can do.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.trim().strip_suffix(['k', 'M']) {
+        Some(number) if text.ends_with('k') => (number, 1e3),
+        Some(number) => (number, 1e6),
+        None => (text.trim(), 1.0),
+    };
+    let rate: f64 =
+        number.parse().map_err(|_| "expected something like 5000, 20k or 1.5M".to_owned())?;
+    match rate * factor {
+        rate if rate > 0.0 && rate <= FASTEST => Ok(rate),
+        _ => Err("must be above zero, and 1000M at most".to_owned()),
+    }
+}
+
 /// A duration in the unit that suits it, three digits or so: `870 µs`, `12.4 ms`, `2.003 s`.
 pub(crate) fn show(duration: Duration) -> String {
     let us = duration.as_micros();
@@ -78,6 +100,17 @@ mod tests {
         assert!(duration("soon").is_err());
         assert!(duration("2days").is_err());
         assert!(positive_duration("0s").is_err());
+    }
+
+    #[test]
+    fn rates_are_numbers_above_zero_with_k_or_m_behind_them() {
+        let taken = [("5000", 5e3), ("20k", 2e4), ("1.5M", 1.5e6), ("0.5", 0.5), ("1000M", 1e9)];
+        for (text, value) in taken {
+            assert_eq!(rate(text), Ok(value), "{text}");
+        }
+        for text in ["", "k", "fast", "0", "-1", "inf", "NaN", "1G", "1001M"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

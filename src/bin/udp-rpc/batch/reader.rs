@@ -129,7 +129,10 @@ fn read<R: BufRead>(chunks: Chunks<R>, descriptor: &MessageDescriptor, feeding: 
 
 /// The requests of a chunk: one, or as many as there are values on its line. What is wrong with
 /// any of several is wrong with the line, and none is sent.
-fn requests(chunk: &Chunk, descriptor: &MessageDescriptor) -> Vec<Result<Vec<u8>, String>> {
+pub(crate) fn requests(
+    chunk: &Chunk,
+    descriptor: &MessageDescriptor,
+) -> Vec<Result<Vec<u8>, String>> {
     let text = match &chunk.text {
         Ok(text) => text.trim_end(),
         Err(why) => return vec![Err(why.clone())],

@@ -39,6 +39,18 @@ impl Tally {
         }
     }
 
+    /// The counts of two.
+    pub(crate) fn and(self, other: Tally) -> Tally {
+        Tally {
+            ok: self.ok + other.ok,
+            executed: self.executed + other.executed,
+            not_executed: self.not_executed + other.not_executed,
+            unknown: self.unknown + other.unknown,
+            malformed: self.malformed + other.malformed,
+            attempts: self.attempts + other.attempts,
+        }
+    }
+
     /// All calls that were made.
     pub(crate) fn calls(&self) -> u64 {
         self.ok + self.executed + self.not_executed + self.unknown
