@@ -110,12 +110,14 @@ impl<'a> MetadataRef<'a> {
         out.resize(end, 0);
     }
 
-    /// Appends the entries and the zeros behind them, [`option_len`](Self::option_len) bytes
-    /// together: how a reply is kept, with what its metadata takes in a datagram before its body.
-    pub(crate) fn keep(self, out: &mut Vec<u8>) {
-        let end = out.len() + self.option_len();
-        out.extend_from_slice(self.0);
-        out.resize(end, 0);
+    /// Writes the entries and zeros behind them into `place`, which has
+    /// [`option_len`](Self::option_len) bytes: how a reply is kept, with what its metadata takes in a
+    /// datagram before its body.
+    pub(crate) fn keep(self, place: &mut [u8]) {
+        if let Some((entries, zeros)) = place.split_at_mut_checked(self.0.len()) {
+            entries.copy_from_slice(self.0);
+            zeros.fill(0);
+        }
     }
 
     /// The metadata that [`keep`](Self::keep) has written; none if these are other bytes.

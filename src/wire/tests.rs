@@ -387,7 +387,7 @@ fn metadata_is_kept_as_it_is_sent() {
     for value in ["", "1", "12", "123", "1234"] {
         let mut metadata = Metadata::new();
         metadata.append("key", value).unwrap();
-        let mut kept = Vec::new();
+        let mut kept = vec![0xff; metadata.borrow().option_len()];
         metadata.borrow().keep(&mut kept);
         assert_eq!(kept.len(), metadata.borrow().option_len());
         assert_eq!(MetadataRef::kept(&kept), metadata.borrow());

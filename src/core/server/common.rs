@@ -48,6 +48,9 @@ pub(super) struct Common {
     pub(super) running: usize,
     /// When something is due about a call that is queued or running: one entry each.
     pub(super) timers: BTreeSet<(u64, CallKey)>,
+    /// Calls whose handlers run, but whose slots have moved on. Each counts as running in its session,
+    /// and so there are at most as many as handlers run.
+    pub(super) orphans: BTreeSet<CallKey>,
     pub(super) outgoing: Outgoing,
     pub(super) events: VecDeque<Event>,
     pub(super) memory: Memory,
@@ -77,6 +80,7 @@ impl Common {
             queue: Queue::default(),
             running: 0,
             timers: BTreeSet::new(),
+            orphans: BTreeSet::new(),
             outgoing: Outgoing::new(config.max_answers),
             events: VecDeque::new(),
             memory: Memory {

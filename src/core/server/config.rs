@@ -30,8 +30,8 @@ pub struct ServerConfig {
     /// How many shards the process has, 1 to 256. A datagram of a session of another shard of
     /// these is dropped; one of a shard that does not exist is of an unknown session.
     pub shards: u16,
-    /// Most sessions, all clients together. 131072 × about half a kilobyte stays under
-    /// `record_memory`.
+    /// Most sessions, all clients together. 131072 × a quarter of a kilobyte, one call each, stays far
+    /// under `record_memory`.
     pub max_sessions: usize,
     /// Most sessions of one IPv4 address, or of one IPv6 network of 64 bits, so that one host
     /// cannot take all.

@@ -1,6 +1,9 @@
 //! How much memory is in use, counted before it is taken, so that a flood is refused and never
 //! starves what is there.
 
+/// What a block of its own costs the allocator beside its bytes: its head, and what rounding adds.
+pub(super) const BLOCK_COST: usize = 16;
+
 /// Bytes in use of a fixed number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Budget {

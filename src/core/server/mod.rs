@@ -34,12 +34,17 @@ mod common;
 mod config;
 mod counters;
 mod identity;
+mod index;
 mod inquiry;
+mod kept;
+mod leases;
 mod memory;
 mod outgoing;
 mod queue;
 mod receive;
 mod request;
+mod routes;
+mod rows;
 mod run;
 mod session;
 mod sessions;
@@ -59,7 +64,7 @@ pub use config::{ConfigError, Execution, MethodSpec, ServerConfig};
 pub use counters::{Counters, Done, Received};
 use sessions::Sessions;
 
-use super::{Seed, Time};
+use super::{Key, Seed, Time};
 use crate::wire::Epoch;
 
 /// A server, or one shard of it, as a plain value.
@@ -89,12 +94,10 @@ impl Server {
         seed: Seed,
         now: Time,
     ) -> Result<Self, ConfigError> {
-        Ok(Self {
-            server_start: now,
-            own: Vec::new(),
-            sessions: Sessions::default(),
-            common: Common::new(config, methods, &seed)?,
-        })
+        let common = Common::new(config, methods, &seed)?;
+        let secret = Key::new(&seed, "server index");
+        let sessions = Sessions::new(&secret, common.config.lease_us());
+        Ok(Self { server_start: now, own: Vec::new(), sessions, common })
     }
 
     /// Says which addresses it is bound to, so that it never answers itself. One that stands for

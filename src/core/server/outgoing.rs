@@ -103,11 +103,11 @@ impl Answer {
     pub(super) fn of_call(
         key: super::CallKey,
         slot: &super::slot::Slot,
-        routes: &super::session::Routes,
+        routes: &super::routes::Routes,
         say: Say,
     ) -> Self {
         Self {
-            route: *routes.get(slot.route),
+            route: routes.get(slot.route),
             session: key.session,
             call: key.call,
             attempt: slot.attempt,

@@ -245,7 +245,7 @@ impl Server {
 
 /// The number of a known session's address, if it is proved already or by this datagram.
 fn address(
-    common: &Common,
+    common: &mut Common,
     session: &mut Session,
     arrival: &Arrival<'_>,
     proofs: &Proofs,
@@ -253,13 +253,14 @@ fn address(
 ) -> Option<u8> {
     let Arrival { clock, route, .. } = *arrival;
     let heard = if ask.is_of_anyone() { 0 } else { clock };
-    session.routes.hear(route, heard).or_else(|| {
-        let path = proofs.path.as_ref()?;
-        common
-            .identity
-            .is_path(&route.remote, arrival.session, path, clock)
-            .then(|| session.routes.prove(route, heard))
-    })
+    if let Some(number) = session.routes.hear(route, heard) {
+        return Some(number);
+    }
+    let path = proofs.path.as_ref()?;
+    if !common.identity.is_path(&route.remote, arrival.session, path, clock) {
+        return None;
+    }
+    session.routes.prove(route, heard, session.contact, &mut common.memory.records)
 }
 
 /// Whether an unknown session may be created.

@@ -191,7 +191,7 @@ pub(super) fn begin(
             common.counters.count(Done::Superseded);
         }
         State::Running { cancelled } => {
-            load.orphans.push(old.call);
+            common.orphans.insert(old);
             if !cancelled {
                 common.cancel(old);
             }

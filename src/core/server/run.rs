@@ -9,7 +9,7 @@ use super::counters::Done;
 use super::outgoing::{Answer, Say};
 use super::queue::Waiting;
 use super::request::{REPLAY_INTERVAL, run};
-use super::session::Routes;
+use super::routes::Routes;
 use super::slot::{Slot, State};
 use super::{CallKey, End, Job, Server, timers};
 use crate::core::{Rule, Time};
@@ -57,12 +57,12 @@ impl Server {
         } else if !common.rules.hold(Rule::OneClaim) {
             session.load.running += 1;
             common.running += 1;
-            session.load.orphans.push(key.call);
+            common.orphans.insert(key);
         } else {
             debug_assert!(false, "whoever takes a call out of QUEUED takes it out of the queue");
             return None;
         }
-        let route = *session.routes.get(slot.route);
+        let route = session.routes.get(slot.route);
         Some((slot.method as usize, slot.expiry, route))
     }
 
@@ -84,21 +84,19 @@ impl Server {
         let slot = session.table.slot_mut(number);
         let mut running = slot.filter(|slot| matches!(slot.state, State::Running { .. }));
         let is_here = running.as_ref().is_some_and(|slot| slot.call == call.call);
-        let orphan = load.orphans.iter().position(|orphan| *orphan == call.call);
-        match (orphan, &mut running) {
-            (_, Some(slot)) if is_here => finish(common, routes, slot, call, clock, &end),
-            (Some(place), running) => {
-                load.orphans.swap_remove(place);
+        match &mut running {
+            Some(slot) if is_here => finish(common, routes, slot, call, clock, &end),
+            running if common.orphans.remove(&call) => {
                 common.counters.count(Done::LateCompletion);
                 if let Some(slot) = running
                     && !common.rules.hold(Rule::CompletionNamesCall)
                 {
-                    load.orphans.push(slot.call);
                     let other = CallKey { call: slot.call, ..call };
+                    common.orphans.insert(other);
                     finish(common, routes, slot, other, clock, &end);
                 }
             }
-            (None, _) => {
+            _ => {
                 common.counters.count(Done::StrayCompletion);
                 return;
             }

@@ -6,18 +6,24 @@
 //! ended session lives, a tombstone stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::size_of;
 
 use super::Route;
 use super::common::Common;
 use super::counters::Done;
 use super::identity::lives;
-use super::session::{SESSION_COST, Session, Source};
+use super::index::Index;
+use super::leases::Leases;
+use super::rows::Rows;
+use super::session::{Session, Source};
 use super::slot::{Slot, State};
+use crate::core::{Key, Uncompared};
 use crate::wire::{SessionId, proof_dies};
 
 /// What a tombstone costs, bytes: its place in a B-tree, twice its size.
 const TOMBSTONE_COST: usize = 2 * size_of::<(u32, SessionId)>();
+
+/// What a source costs that has sessions, bytes, likewise.
+const SOURCE_COST: usize = 2 * size_of::<(Source, u32)>();
 
 /// How long a session's records are kept whole after the last datagram, beyond the longest
 /// deadline, and a reply after its call's expiry, µs: for what is on its way.
@@ -27,33 +33,53 @@ const GRACE: u64 = 5_000_000;
 const SWEEP_INTERVAL: u64 = 1_000_000;
 
 /// Sessions looked at in one step of a sweep: well under a millisecond's work.
-const SWEEP_STEP: usize = 2048;
+const SWEEP_STEP: u32 = 2048;
 
 /// Steps of a sweep are at least this far apart, µs.
 const SWEEP_PAUSE: u64 = 5_000;
 
 /// The sessions of a server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Sessions {
-    by_id: BTreeMap<SessionId, Session>,
+    rows: Rows<Session>,
+    /// Where each session stands.
+    index: Index,
+    /// Where the latest one looked for stands: datagrams come in runs, and each is looked for more
+    /// than once.
+    latest: Uncompared<u32>,
     /// Sessions of each source.
-    sources: BTreeMap<Source, usize>,
-    /// When each session is asked whether its lease has ended. Hearing of a session moves nothing
-    /// here: a timer that goes off too early is set anew.
-    leases: BTreeSet<(u64, SessionId)>,
+    sources: BTreeMap<Source, u32>,
+    /// When each session is asked whether its lease has ended.
+    leases: Leases,
     /// Sessions that have ended before their birth died: when minted, and which.
     tombstones: BTreeSet<(u32, SessionId)>,
     /// The next step of a sweep is not before this.
     next_sweep: u64,
     /// When the latest sweep began.
     sweep_began: u64,
-    /// Where it goes on; `None` when it is through.
-    cursor: Option<SessionId>,
+    /// So many sessions it has yet to look at; `None` when it is through. It goes backwards, so that
+    /// what takes the place of one that goes has been looked at already, or has just come.
+    to_sweep: Option<u32>,
 }
 
 impl Sessions {
+    /// None yet; they will be found by this secret, and live for this lease, µs.
+    pub(super) fn new(secret: &Key, lease: u64) -> Self {
+        Self {
+            rows: Rows::default(),
+            index: Index::new(secret),
+            latest: Uncompared::default(),
+            sources: BTreeMap::new(),
+            leases: Leases::new(lease),
+            tombstones: BTreeSet::new(),
+            next_sweep: 0,
+            sweep_began: 0,
+            to_sweep: None,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.rows.len()
     }
 
     pub(super) fn tombstones(&self) -> usize {
@@ -61,11 +87,24 @@ impl Sessions {
     }
 
     pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.by_id.get(&id)
+        self.rows.get(self.place(id)?)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.by_id.get_mut(&id)
+        let place = self.place(id)?;
+        self.latest.0 = place;
+        self.rows.get_mut(place)
+    }
+
+    /// The place of a session.
+    #[inline]
+    fn place(&self, id: SessionId) -> Option<u32> {
+        let is_it = |place| self.rows.get(place).is_some_and(|session| session.id == id);
+        if is_it(self.latest.0) {
+            return Some(self.latest.0);
+        }
+        self.index.find(id.0, is_it)
     }
 
     /// Whether a session minted then was closed.
@@ -83,27 +122,32 @@ impl Sessions {
         clock: u64,
     ) -> Option<&mut Session> {
         let config = &common.config;
-        let source = Source::of(&route.remote);
+        let session = Session::new(id, minted, route, clock);
+        let source = session.source;
         let of_source = self.sources.get(&source).copied().unwrap_or(0);
-        if self.by_id.len() >= config.max_sessions
-            || of_source >= config.max_sessions_per_source
-            || !common.memory.records.take(SESSION_COST)
+        let cost = session.cost() + if of_source == 0 { SOURCE_COST } else { 0 };
+        let place = u32::try_from(self.rows.len()).ok().filter(|place| *place < u32::MAX)?;
+        if self.rows.len() >= config.max_sessions
+            || of_source as usize >= config.max_sessions_per_source
+            || !common.memory.records.take(cost)
         {
             return None;
         }
-        let session = Session::new(minted, route, clock, config.lease_us());
         self.sources.insert(source, of_source + 1);
-        self.leases.insert((session.lease_timer, id));
+        self.rows.push(session);
+        self.index.insert(id.0, place);
+        let due = clock.saturating_add(config.lease_us());
+        self.leases.set(&mut self.rows, place, due, clock);
+        self.latest.0 = place;
         common.counters.count(Done::SessionCreated);
-        Some(self.by_id.entry(id).or_insert(session))
+        self.rows.get_mut(place)
     }
 
     /// Ends a session, in which nothing may be in progress. A tombstone takes its place while its
     /// birth lives; without room for one, the session stays until the birth has died.
     pub(super) fn end(&mut self, common: &mut Common, id: SessionId, clock: u64, why: Done) {
-        let Some(session) = self.by_id.get_mut(&id) else {
-            return;
-        };
+        let Some(place) = self.place(id) else { return };
+        let Some(session) = self.rows.get_mut(place) else { return };
         debug_assert!(session.load.is_idle());
         if lives(session.minted, clock) {
             let fits = self.tombstones.len() < common.config.max_tombstones
@@ -111,26 +155,30 @@ impl Sessions {
             if !fits {
                 session.closing = true;
                 let due = proof_dies(session.minted);
-                self.leases.remove(&(session.lease_timer, id));
-                session.lease_timer = due;
-                self.leases.insert((due, id));
+                self.leases.stop(&mut self.rows, place);
+                self.leases.set(&mut self.rows, place, due, clock);
                 return;
             }
             if !self.tombstones.insert((session.minted, id)) {
                 common.memory.records.give(TOMBSTONE_COST);
             }
         }
-        let Some(mut session) = self.by_id.remove(&id) else {
-            return;
-        };
+        self.leases.stop(&mut self.rows, place);
+        self.index.remove(id.0, place);
+        let Some(mut session) = self.rows.swap_remove(place) else { return };
+        if let Some(moved) = self.rows.get(place) {
+            let from = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            self.index.moved(moved.id.0, from, place);
+            self.leases.moved(&mut self.rows, place);
+        }
         let memory = &mut common.memory;
         session.table.free(&mut memory.records, &mut memory.replies);
-        memory.records.give(SESSION_COST);
-        self.leases.remove(&(session.lease_timer, id));
+        memory.records.give(session.cost());
         if let Some(count) = self.sources.get_mut(&session.source) {
             *count -= 1;
             if *count == 0 {
                 self.sources.remove(&session.source);
+                memory.records.give(SOURCE_COST);
             }
         }
         common.counters.count(why);
@@ -138,7 +186,7 @@ impl Sessions {
 
     /// Ends a session whose client has closed it, once nothing is in progress.
     pub(super) fn end_if_closed(&mut self, common: &mut Common, id: SessionId, clock: u64) {
-        let session = self.by_id.get(&id);
+        let session = self.get(id);
         if session.is_some_and(|session| session.closing && session.load.is_idle()) {
             self.end(common, id, clock, Done::SessionClosed);
         }
@@ -146,9 +194,8 @@ impl Sessions {
 
     /// When something is due here.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        let lease = self.leases.first().map(|(due, _)| *due);
         let tombstone = self.tombstones.first().map(|(minted, _)| proof_dies(*minted));
-        lease.into_iter().chain(tombstone).min()
+        self.leases.poll_timeout().into_iter().chain(tombstone).min()
     }
 
     /// Ends what has ended by now.
@@ -160,21 +207,16 @@ impl Sessions {
             common.memory.records.give(TOMBSTONE_COST);
         }
         let lease = common.config.lease_us();
-        while let Some(&(due, id)) = self.leases.first()
-            && due <= clock
-        {
-            self.leases.remove(&(due, id));
-            let Some(session) = self.by_id.get_mut(&id) else {
-                continue;
-            };
-            if session.closing && session.load.is_idle() {
+        while let Some(place) = self.leases.pop(&mut self.rows, clock) {
+            let Some(session) = self.rows.get(place) else { return };
+            let (id, is_idle) = (session.id, session.load.is_idle());
+            if session.closing && is_idle {
                 self.end(common, id, clock, Done::SessionClosed);
             } else if session.has_ended(clock, lease) {
                 self.end(common, id, clock, Done::SessionExpired);
             } else {
-                let from = if session.load.is_idle() { session.contact } else { clock };
-                session.lease_timer = from.saturating_add(lease);
-                self.leases.insert((session.lease_timer, id));
+                let from = if is_idle { session.contact } else { clock };
+                self.leases.set(&mut self.rows, place, from.saturating_add(lease), clock);
             }
         }
     }
@@ -185,33 +227,32 @@ impl Sessions {
         if clock < self.next_sweep {
             return;
         }
-        let short = Short::of(common, self.by_id.len());
+        let short = Short::of(common, self.rows.len());
         if short == Short::default() {
             return;
         }
-        let from = match self.cursor.take() {
-            Some(cursor) => cursor,
+        let all = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let left = match self.to_sweep {
+            Some(left) => left.min(all),
             None => {
                 common.counters.count(Done::Sweep);
                 self.sweep_began = clock;
-                SessionId(0)
+                all
             }
         };
-        let mut ended = Vec::new();
-        let mut sessions = self.by_id.range_mut(from..);
-        for (&id, session) in sessions.by_ref().take(SWEEP_STEP) {
+        let until = left.saturating_sub(SWEEP_STEP);
+        for place in (until..left).rev() {
+            let Some(session) = self.rows.get_mut(place) else { continue };
+            let id = session.id;
             if let Some(why) = sweep(common, session, short, clock) {
-                ended.push((id, why));
+                self.end(common, id, clock, why);
             }
         }
-        self.cursor = sessions.next().map(|(id, _)| *id);
-        self.next_sweep = match self.cursor {
+        self.to_sweep = (until > 0).then_some(until);
+        self.next_sweep = match self.to_sweep {
             Some(_) => clock.saturating_add(SWEEP_PAUSE),
             None => self.sweep_began.saturating_add(SWEEP_INTERVAL),
         };
-        for (id, why) in ended {
-            self.end(common, id, clock, why);
-        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Invariants: `call` never decreases while the session lives. A reply is kept from the moment
 //! that the handler ends, and its room is reserved from before the handler starts. What the
-//! slot holds of the reply budget is `held + reserved`, always.
+//! slot holds of the reply budget is what `reply` holds and what is reserved, always.
 
+use super::kept::Kept;
 use super::memory::Budget;
 use crate::wire::{CallId, Code, MetadataRef, Reason, SlotState};
 
@@ -57,12 +58,10 @@ pub(super) struct Slot {
     /// When the call's timer goes off; zero for none.
     pub(super) timer: u64,
     /// The reply, when DONE: its metadata as they are kept, then its body; with all that they
-    /// take in a datagram. The buffer is kept for the slot's next call.
-    reply: Vec<u8>,
-    /// Bytes that `reply` may hold without asking for more.
-    held: u32,
-    /// Bytes reserved beyond `held`, while a reply is yet to come.
-    reserved: u32,
+    /// take in a datagram. Its memory is kept for the slot's next call.
+    reply: Kept,
+    /// Bytes reserved beyond what `reply` holds, while one is yet to come.
+    reserved: u16,
     /// Index of the method.
     pub(super) method: u32,
     /// Attempt of the latest copy.
@@ -75,10 +74,6 @@ pub(super) struct Slot {
     metadata_units: u8,
 }
 
-/// Replies are kept in steps of this many bytes, so that replies which differ by a few bytes
-/// do not make a buffer grow each time.
-const STEP: usize = 64;
-
 impl Default for Slot {
     fn default() -> Self {
         Self {
@@ -90,8 +85,7 @@ impl Default for Slot {
             latest: 0,
             hush: 0,
             timer: 0,
-            reply: Vec::new(),
-            held: 0,
+            reply: Kept::default(),
             reserved: 0,
             method: 0,
             attempt: 0,
@@ -107,8 +101,8 @@ impl Slot {
     #[must_use]
     pub(super) fn reserve(&mut self, room: usize, replies: &mut Budget) -> bool {
         debug_assert_eq!(self.reserved, 0);
-        let more = room.saturating_sub(self.held as usize);
-        let Ok(reserved) = u32::try_from(more) else {
+        let more = room.saturating_sub(self.reply.held());
+        let Ok(reserved) = u16::try_from(more) else {
             return false;
         };
         let taken = replies.take(more);
@@ -120,38 +114,37 @@ impl Slot {
 
     /// Gives back what was reserved for a reply that will not come.
     pub(super) fn unreserve(&mut self, replies: &mut Budget) {
-        replies.give(std::mem::take(&mut self.reserved) as usize);
+        replies.give(usize::from(std::mem::take(&mut self.reserved)));
     }
 
     /// Keeps the reply, in the room reserved for it. One that is longer is cut: callers see to it
     /// that none is.
     pub(super) fn keep(&mut self, metadata: MetadataRef<'_>, body: &[u8], replies: &mut Budget) {
-        let room = (self.held + self.reserved) as usize;
-        let size = metadata.option_len() + body.len();
+        let room = self.reply.held() + usize::from(std::mem::take(&mut self.reserved));
+        let option = metadata.option_len();
+        let size = option + body.len();
         debug_assert!(size <= room);
-        self.clear_reply();
-        let wanted = size.next_multiple_of(STEP).min(room);
-        let held = wanted.max(self.held as usize);
-        self.reply.reserve_exact(held);
-        metadata.keep(&mut self.reply);
-        self.metadata_units = u8::try_from(self.reply.len() / 4).unwrap_or(u8::MAX);
-        self.reply.extend_from_slice(body);
-        self.reply.truncate(room);
-        replies.give(room - held);
-        self.held = u32::try_from(held).unwrap_or(u32::MAX);
-        self.reserved = 0;
+        let place = self.reply.make(size.min(room), room);
+        if let Some((kept, rest)) = place.split_at_mut_checked(option) {
+            metadata.keep(kept);
+            for (place, byte) in rest.iter_mut().zip(body) {
+                *place = *byte;
+            }
+        }
+        self.metadata_units = u8::try_from(option / 4).unwrap_or(u8::MAX);
+        replies.give(room - self.reply.held());
     }
 
     /// The reply.
     pub(super) fn reply(&self) -> (MetadataRef<'_>, &[u8]) {
-        let (metadata, body) =
-            self.reply.split_at_checked(self.metadata_len()).unwrap_or((&[], &self.reply));
+        let bytes = self.reply.bytes();
+        let (metadata, body) = bytes.split_at_checked(self.metadata_len()).unwrap_or((&[], bytes));
         (MetadataRef::kept(metadata), body)
     }
 
     /// Bytes that the reply takes in a datagram behind the header.
     pub(super) fn reply_size(&self) -> usize {
-        self.reply.len()
+        self.reply.bytes().len()
     }
 
     /// What of that are options.
@@ -167,14 +160,14 @@ impl Slot {
 
     /// Gives up the reply and its memory.
     pub(super) fn drop_reply(&mut self, replies: &mut Budget) {
-        self.reply = Vec::new();
+        replies.give(self.reply.held());
+        self.reply = Kept::default();
         self.metadata_units = 0;
-        replies.give(std::mem::take(&mut self.held) as usize);
         self.unreserve(replies);
     }
 
     /// Cells of 128 bytes that the reply's body takes; an empty one takes one.
     pub(super) fn reply_cells(&self) -> usize {
-        self.reply.len().saturating_sub(self.metadata_len()).div_ceil(128).max(1)
+        self.reply_size().saturating_sub(self.metadata_len()).div_ceil(128).max(1)
     }
 }

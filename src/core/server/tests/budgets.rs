@@ -53,6 +53,23 @@ fn no_room_for_a_record_records_nothing_and_promises_nothing() {
     assert_eq!(bench.started, []);
 }
 
+/// Source, index and the allocator's part included.
+#[test]
+fn idle_session_of_one_call_takes_little_and_all_of_it_is_counted() {
+    let mut bench = Bench::new();
+    let mut before = 0;
+    for n in 0..100u8 {
+        let peer = bench.hello(&route(&format!("192.0.2.{n}:1000")));
+        let message = request(&peer, 4, QUICK, b"x", 10 * SECOND, peer.proofs());
+        bench.send(&peer.route, 1, message);
+        bench.complete(&peer, 4, b"a short reply");
+        let more = bench.server.memory() - before;
+        assert!(more <= 296, "{more}");
+        before += more;
+    }
+    assert_eq!(bench.server.reply_memory(), 0, "short replies take no block");
+}
+
 #[test]
 fn high_slot_costs_no_more_than_one_page() {
     let mut bench = Bench::with(ServerConfig { window: 4096, ..config() });
