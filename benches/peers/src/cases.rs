@@ -198,6 +198,10 @@ fn all() -> Vec<Case> {
             case.quick = sessions < MILLION;
         }));
     }
+    for program in [Program::RawBlocking, Program::RawGso] {
+        // What one walk through the kernel for each datagram allows.
+        cases.push(Case::new(Group::Loss, program, 0).with(|case| case.load.depth = 64));
+    }
     for loss in LOSSES {
         for program in OURS.into_iter().chain(RIVALS.into_iter().rev()) {
             cases.push(Case::new(Group::Loss, program, loss).with(|case| {

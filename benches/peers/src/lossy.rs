@@ -148,6 +148,24 @@ pub(crate) fn lose(percent: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// What has arrived since [`lose`] was last called: at which end, what became of it, how many.
+/// A run that arrived as one would count as one.
+pub(crate) fn arrived() -> Result<Vec<(String, f64)>, Error> {
+    let pid = *KEEPER.get().ok_or("no cable has been laid")?;
+    let ends = [("client", Command::new("nft")), ("server", beyond(pid, "nft"))];
+    let mut all = Vec::new();
+    for (name, mut command) in ends {
+        let output = command.args(["list", "ruleset"]).output()?;
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let Some((_, counter)) = line.split_once("counter packets ") else { continue };
+            let packets: f64 = counter.split(' ').next().unwrap_or_default().parse()?;
+            let fate = if counter.ends_with("drop") { "lost_on_the_way_to" } else { "arrived_at" };
+            all.push((format!("{fate}_{name}"), packets));
+        }
+    }
+    Ok(all)
+}
+
 fn succeed(command: &mut Command) -> Result<(), Error> {
     let status = command.status()?;
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }

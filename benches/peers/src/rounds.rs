@@ -152,7 +152,11 @@ fn run_case(case: &Case) -> Result<Sample, Error> {
         .stdout(Stdio::piped())
         .spawn()?;
     let text = output(Running(client), patience)?;
-    Ok(serde_json::from_str(&text)?)
+    let mut sample: Sample = serde_json::from_str(&text)?;
+    if case.group.in_namespace() {
+        sample.more.extend(lossy::arrived()?);
+    }
+    Ok(sample)
 }
 
 /// What a process prints until it ends, if that is in time.
