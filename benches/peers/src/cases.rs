@@ -171,7 +171,7 @@ fn all() -> Vec<Case> {
         }
     }
     for clients in CLIENTS {
-        for program in [Program::RawBlocking, Program::UdpRpc] {
+        for program in [Program::RawBlocking, Program::UdpRpc, Program::UdpRpcSessions] {
             cases.push(Case::new(Group::Many, program, clients).with(|case| {
                 case.load.clients = clients;
                 case.quick = clients == CLIENTS[0];

@@ -6,6 +6,7 @@
 //! core), operands from the same source, sums that are checked, buffers and windows as long as the
 //! number of calls in flight.
 
+mod bare;
 mod closed_loop;
 mod gso;
 mod quinn;
@@ -52,6 +53,7 @@ pub(crate) fn load(load: &Load) -> Result<(), Error> {
         Program::UdpRpc if load.clients > 1 => udp_rpc::load_in_turn(load),
         Program::UdpRpc => udp_rpc::load(load),
         Program::UdpRpcAsync => closed_loop::block_on(udp_rpc::load_async(load)),
+        Program::UdpRpcSessions if load.clients > 1 => bare::load_in_turn(load),
         Program::UdpRpcSessions => sessions::load(load),
         Program::Tonic => closed_loop::block_on(tonic::load(load)),
         Program::Tarpc => closed_loop::block_on(tarpc::load(load)),

@@ -16,7 +16,7 @@ pub(super) const LENGTH: usize = 64;
 pub(super) const BUFFER: usize = 4 << 20;
 
 /// How long a client waits before it takes what is in flight for lost.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A socket with long buffers.
 pub(super) fn socket(local: SocketAddr) -> Result<UdpSocket, Error> {

@@ -7,14 +7,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use prost::Message;
-use udp_rpc::wire::{
-    CallId, Datagram, Flags, FromClient, FromServer, HELLO_LEN, MetadataRef, MethodId, Proofs,
-    SessionId, VERSION, parse_from_server,
-};
+use udp_rpc::wire::{FromServer, SessionId, parse_from_server};
 
+use super::bare::{Clock, Offer, hello, request};
 use super::gso::Socket;
 use super::raw::{LENGTH, connected};
-use super::udp_rpc::ADD;
 use crate::host;
 use crate::measure::{Recorder, Sample};
 use crate::operands::{Number, Source, random};
@@ -22,9 +19,6 @@ use crate::settings::{Error, Load};
 
 /// Handshakes under way at once.
 const HANDSHAKES: usize = 128;
-
-/// How long a call may take, µs.
-const PATIENCE_US: u64 = 10_000_000;
 
 /// Bits of a call id that name the caller's lane; the ones above say which of its calls it is.
 const LANE_BITS: u32 = 24;
@@ -36,7 +30,7 @@ pub(super) fn load(load: &Load) -> Result<Sample, Error> {
         socket: Socket::new(connected(load.server)?)?,
         server: load.server,
         sessions: Vec::new(),
-        clock: (0, Instant::now()),
+        clock: Clock::says(0),
     };
     let began = Instant::now();
     peer.open(load.sessions)?;
@@ -62,15 +56,14 @@ struct Peer {
     socket: Socket,
     server: SocketAddr,
     sessions: Vec<SessionId>,
-    /// The server's clock, and when it said so.
-    clock: (u64, Instant),
+    clock: Clock,
 }
 
 /// How far a session's opening has come.
 #[derive(Clone, Copy, PartialEq)]
 enum Opening {
     Asked,
-    Offered(SessionId, Proofs),
+    Offered(Offer),
     Open(SessionId),
 }
 
@@ -97,27 +90,26 @@ impl Peer {
                 for datagram in contents.chunks(size) {
                     let number = match parse_from_server(datagram)?.message {
                         FromServer::HelloAck { session, nonce, clock, ack } => {
-                            self.clock = (clock, Instant::now());
+                            self.clock = Clock::says(clock);
                             let number = usize::try_from(nonce)?;
                             if openings[number] != Opening::Asked {
                                 continue;
                             }
-                            let proofs = Proofs { birth: Some(ack.birth), path: Some(ack.path) };
-                            openings[number] = Opening::Offered(session, proofs);
+                            openings[number] = Opening::Offered(Offer::new(session, &ack));
                             self.socket.io.send(&opening(number, openings[number]))?;
                             continue;
                         }
                         // In this load's handshakes, answers come in the order of the questions,
                         // or nearly so: the search is short.
                         FromServer::Pong { session, .. } => openings[..asked].iter().rposition(
-                            |state| matches!(state, Opening::Offered(id, _) if *id == session),
+                            |state| matches!(state, Opening::Offered(offer) if offer.session == session),
                         ),
                         other => return Err(format!("{other:?}").into()),
                     };
                     if let Some(number) = number
-                        && let Opening::Offered(session, _) = openings[number]
+                        && let Opening::Offered(offer) = openings[number]
                     {
-                        openings[number] = Opening::Open(session);
+                        openings[number] = Opening::Open(offer.session);
                         open += 1;
                     }
                 }
@@ -162,27 +154,13 @@ impl Peer {
             ready.push(lane);
         }
         loop {
-            let (clock, at) = self.clock;
-            let expiry = clock + u64::try_from(at.elapsed().as_micros())? + PATIENCE_US;
             for lane in ready.drain(..) {
                 made[lane] += 1;
                 let operands = source.next();
                 flying[lane] = Some((operands.sum(), recorder.begin()));
                 let before = out.len();
-                let message = FromClient::Request {
-                    session: self.sessions[lane % sessions],
-                    call: CallId(u64::from(made[lane]) << LANE_BITS | lane as u64),
-                    expiry,
-                    method: MethodId::of(ADD),
-                    flags: Flags::WHOLE,
-                    cell: 0,
-                    proofs: Proofs::default(),
-                    metadata: MetadataRef::EMPTY,
-                    unknown_critical: false,
-                    options: &[],
-                    body: &operands.encode_to_vec(),
-                };
-                Datagram { attempt: 1, message }.emit(&mut out);
+                let call = u64::from(made[lane]) << LANE_BITS | lane as u64;
+                request(self.sessions[lane % sessions], call, self.clock, operands, &mut out);
                 assert_eq!(out.len() - before, LENGTH, "operands are constant here");
             }
             self.socket.send(self.server, &out, LENGTH)?;
@@ -225,20 +203,8 @@ impl Peer {
 
 /// What is to be said next in this opening.
 fn opening(number: usize, state: Opening) -> Vec<u8> {
-    let message = match state {
-        Opening::Asked => FromClient::Hello {
-            session: SessionId(0),
-            nonce: number as u128,
-            lowest: VERSION,
-            highest: VERSION,
-            length: HELLO_LEN,
-        },
-        Opening::Offered(session, proofs) => FromClient::Ping { session, call: CallId(1), proofs },
-        Opening::Open(session) => {
-            FromClient::Ping { session, call: CallId(1), proofs: Proofs::default() }
-        }
-    };
-    let mut out = Vec::new();
-    Datagram { attempt: 1, message }.emit(&mut out);
-    out
+    match state {
+        Opening::Asked | Opening::Open(_) => hello(number as u128),
+        Opening::Offered(offer) => offer.ping(),
+    }
 }

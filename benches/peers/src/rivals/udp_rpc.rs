@@ -35,6 +35,8 @@ pub(super) fn serve(serve: &Serve) -> Result<(), Error> {
     }))?;
     let server = Server::builder(registry)
         .listen(serve.listen)
+        .threads(serve.threads)
+        .busy_poll(serve.busy_poll)
         .config(|config| {
             // All sessions are of one host here.
             let sessions = serve.sessions + 1024;
