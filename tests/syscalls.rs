@@ -49,6 +49,9 @@ fn every_third(calls: &str, error: &str) -> String {
 }
 
 const SEND: &str = "sendmsg,sendmmsg,sendto";
+/// By which a lone datagram goes, such as HELLO, and by which a run does.
+const SEND_ONE: &str = "sendto";
+const SEND_RUN: &str = "sendmsg,sendmmsg";
 /// Not `recvfrom`, by which signals are heard of.
 const RECEIVE: &str = "recvmsg,recvmmsg";
 
@@ -156,7 +159,10 @@ fn what_the_kernel_never_took_was_never_sent_and_what_it_may_have_taken_is_unkno
         ("ENETUNREACH", [0, 1, 0, 0]),
         ("ENOBUFS", [0, 0, 1, 0]),
     ] {
-        let faults = [format!("inject={SEND}:error={error}:when=2+")];
+        let faults = [
+            format!("inject={SEND_ONE}:error={error}:when=2+"),
+            format!("inject={SEND_RUN}:error={error}"),
+        ];
         assert_eq!(run_client(&daemon, &faults, 300, 1), lone, "{error}");
         // As many as the path was trusted with went out in a run, of which nothing is told apart.
         let [ok, never_sent, unknown, _] = run_client(&daemon, &faults, 300, CALLS);
@@ -173,6 +179,6 @@ fn run_for_which_there_was_no_room_is_sent_once_when_there_is() {
     }
     let daemon = Daemon::start();
     // After HELLO, the first calls that the path is trusted with.
-    let faults = [format!("inject={SEND}:error=EAGAIN:when=2")];
+    let faults = [format!("inject={SEND_RUN}:error=EAGAIN:when=1")];
     assert_eq!(run_client(&daemon, &faults, 20_000, 10), [10, 0, 0, 10]);
 }

@@ -26,7 +26,7 @@ impl Socket {
         let socket = unbound(self.local())?;
         set_reuse_port(&socket, true)?;
         socket.bind(&self.local().into())?;
-        Self::new(socket)
+        Self::new(socket, false)
     }
 
     /// Has the kernel steer between the sockets on this address, of which there are `sockets`,

@@ -49,6 +49,8 @@ pub(crate) struct Socket {
     pub(super) io: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    /// All goes to one address, and comes from there.
+    connected: bool,
     /// Most datagrams of one system call, while the kernel refuses none.
     segments_max: usize,
     /// When the kernel was last seen to refuse segmentation offload.
@@ -64,7 +66,7 @@ impl Socket {
     pub(crate) fn bind(local: SocketAddr) -> io::Result<Self> {
         let socket = unbound(local)?;
         socket.bind(&local.into())?;
-        Self::new(socket)
+        Self::new(socket, false)
     }
 
     /// A client's socket, on a port of the kernel's choice. Where the system allows it, it is
@@ -81,21 +83,22 @@ impl Socket {
         };
         socket.bind(&SocketAddr::new(any, 0).into())?;
         // Elsewhere a connected socket takes no address with a datagram.
-        if cfg!(any(target_os = "linux", target_os = "android")) {
+        let connected = cfg!(any(target_os = "linux", target_os = "android"));
+        if connected {
             socket.connect(&remote.into())?;
         }
-        Self::new(socket)
+        Self::new(socket, connected)
     }
 
-    pub(super) fn new(socket: socket2::Socket) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+    pub(super) fn new(socket: socket2::Socket, connected: bool) -> io::Result<Self> {
         // As much as the system grants; too small a buffer loses datagrams, and nothing else.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         let io = mio::net::UdpSocket::from_std(socket.into());
         let local = io.local_addr()?;
+        let state = set_up(&io, local)?;
         let segments_max = state.max_gso_segments();
-        Ok(Self { io, state, local, segments_max, segmentation_lost: None })
+        Ok(Self { io, state, local, connected, segments_max, segmentation_lost: None })
     }
 
     /// The address that it is bound to.
@@ -161,9 +164,31 @@ impl Socket {
         contents: &[u8],
         segment_size: Option<usize>,
     ) -> Result<(), SendError> {
+        // A socket that has one address sends from there without being told.
+        let src_ip = src_ip.filter(|_| self.local.ip().is_unspecified());
+        let segment_size = segment_size.filter(|size| *size < contents.len());
+        if src_ip.is_none() && segment_size.is_none() {
+            return self.send_plainly(destination, contents);
+        }
         let transmit =
             quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip };
         self.state.try_send(UdpSockRef::from(&self.io), &transmit).map_err(SendError::from)
+    }
+
+    /// Sends one datagram of which there is nothing more to say: a good deal less for the kernel
+    /// to read.
+    fn send_plainly(&self, destination: SocketAddr, contents: &[u8]) -> Result<(), SendError> {
+        loop {
+            let result = match self.connected {
+                true => self.io.send(contents),
+                false => self.io.send_to(contents, destination),
+            };
+            match result {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// One refusal turns segmentation offload off for good in `quinn-udp`; a passing cause (a
@@ -176,12 +201,39 @@ impl Socket {
         }
         let lost = *self.segmentation_lost.get_or_insert_with(Instant::now);
         if lost.elapsed() >= REPROBE {
-            if let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.io)) {
+            if let Ok(state) = set_up(&self.io, self.local) {
                 self.state = state;
             }
             self.segmentation_lost = None;
         }
     }
+}
+
+/// Has `quinn-udp` set a socket up, and takes away of it what nobody here reads: it would cost
+/// time with every datagram that is received.
+fn set_up(io: &mio::net::UdpSocket, local: SocketAddr) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(UdpSockRef::from(io))?;
+    // Where one of these fails it only stays as it was.
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+
+        let has_one_address = !local.ip().is_unspecified();
+        let _ = setsockopt(io, sockopt::ReceiveTimestampns, &false);
+        match local {
+            SocketAddr::V4(_) => {
+                let _ = setsockopt(io, sockopt::IpRecvTos, &false);
+                let _ = setsockopt(io, sockopt::Ipv4PacketInfo, &!has_one_address);
+            }
+            SocketAddr::V6(_) => {
+                let _ = setsockopt(io, sockopt::Ipv6RecvTClass, &false);
+                let _ = setsockopt(io, sockopt::Ipv6RecvPacketInfo, &!has_one_address);
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = local;
+    Ok(state)
 }
 
 /// A socket of a server that is to listen there.
@@ -284,17 +336,38 @@ impl Batch {
         cfg!(any(target_os = "linux", target_os = "android")) && self.filled < self.buffers.len()
     }
 
+    /// What came, in the order of its arrival: runs of datagrams that came one way.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'_>> {
+        self.meta.iter().zip(&self.buffers).take(self.filled).map(|(meta, buffer)| Run {
+            remote: meta.addr,
+            local: meta.dst_ip,
+            contents: buffer.get(..meta.len).unwrap_or_default(),
+            size: meta.stride,
+        })
+    }
+
     /// The datagrams, in the order of their arrival: from whom, to which address of ours, bytes.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Option<IpAddr>, &[u8])> {
-        self.meta.iter().zip(&self.buffers).take(self.filled).flat_map(|(meta, buffer)| {
-            let run = buffer.get(..meta.len).unwrap_or_default();
-            // An empty datagram is one too: it has to be counted.
-            let empty = run.is_empty().then_some(run);
-            empty
-                .into_iter()
-                .chain(run.chunks(meta.stride.max(1)))
-                .map(|datagram| (meta.addr, meta.dst_ip, datagram))
-        })
+        self.runs().flat_map(|run| run.datagrams().map(move |bytes| (run.remote, run.local, bytes)))
+    }
+}
+
+/// Datagrams of one size that came one way, one after the other; the last may be shorter.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    /// From whom.
+    pub(crate) remote: SocketAddr,
+    /// To which address of ours, where the socket has several.
+    pub(crate) local: Option<IpAddr>,
+    contents: &'a [u8],
+    size: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        // An empty datagram is one too: it has to be counted.
+        let empty = self.contents.is_empty().then_some(self.contents);
+        empty.into_iter().chain(self.contents.chunks(self.size.max(1)))
     }
 }
 
@@ -353,7 +426,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn run_is_sent_one_by_one_without_segmentation_which_is_tried_again_when_it_was_lost() {
         let server = Socket::bind(ANY).unwrap();
-        let mut socket = Socket::bind(ANY).unwrap();
+        let mut socket = Socket::bind((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         if socket.segments_max == 1 {
             eprintln!("skipped: no segmentation offload here");
             return;
