@@ -15,7 +15,7 @@ use super::gauges::{Board, FromInside, LoopCounters};
 use super::handle::Handle;
 use super::moment::Moment;
 use super::pool::{Inbox, Pool, Report, Task};
-use super::run::{Ended, run};
+use super::run::{self, Ended};
 use super::sockets::Sockets;
 use crate::core::Time;
 use crate::core::server::{CallKey, End, Event, Received, Route, Server, Start, Transmit};
@@ -199,36 +199,37 @@ impl EventLoop {
         let mut runs = 0;
         self.heard = moment.now;
         self.unpublished = true;
-        for (remote, local, datagram) in self.batch.datagrams() {
-            self.counters.datagrams += 1;
-            let route = Route { remote, local, socket: index };
-            let Some(start) = self.core.handle_datagram(moment.now, &route, datagram) else {
-                continue;
-            };
-            let (number, of_loop) = (self.number, self.counters);
-            let gauges = FromInside { board, shard: number, core: &self.core, of_loop };
-            let origin = origin(&self.core, socket, &start.route, start.expiry);
-            let metadata = ReplyMetadata::new();
-            let method = &methods[start.method];
-            let context = context(method, &start, moment, origin, &metadata, &gauges);
-            self.reply.clear();
-            let ended = match &method.action {
-                Action::Inline(handler) | Action::Pooled(handler) => {
-                    let late = || (clock.now() >= start.expiry).then_some(Reason::Expired);
-                    let hook = hook.as_deref();
-                    run(hook, late, method, handler, &context, start.body, &mut self.reply)
+        for run in self.batch.runs() {
+            let route = Route { remote: run.remote, local: run.local, socket: index };
+            for datagram in run.datagrams() {
+                self.counters.datagrams += 1;
+                let start = self.core.handle_datagram(moment.now, &route, datagram);
+                let Some(start) = start else { continue };
+                let (number, of_loop) = (self.number, self.counters);
+                let gauges = FromInside { board, shard: number, core: &self.core, of_loop };
+                let origin = origin(&self.core, socket, &start.route, start.expiry);
+                let metadata = ReplyMetadata::new();
+                let method = &methods[start.method];
+                let context = context(method, &start, moment, origin, &metadata, &gauges);
+                self.reply.clear();
+                let ended = match &method.action {
+                    Action::Inline(handler) | Action::Pooled(handler) => {
+                        let late = || (clock.now() >= start.expiry).then_some(Reason::Expired);
+                        let hook = hook.as_deref();
+                        run::run(hook, late, method, handler, &context, start.body, &mut self.reply)
+                    }
+                    // `spec` says that these are queued.
+                    Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
+                };
+                // The next call's expiry is not to be checked against a time long gone.
+                runs += 1;
+                if runs % RUNS_PER_MOMENT == 0 {
+                    moment = Moment::read(clock);
                 }
-                // `spec` says that these are queued.
-                Action::Deferred(_) => unreachable!("a deferred method never runs inline"),
-            };
-            // The next call's expiry is not to be checked against a time long gone.
-            runs += 1;
-            if runs % RUNS_PER_MOMENT == 0 {
-                moment = Moment::read(clock);
+                let metadata = metadata.into_inner();
+                let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
+                self.core.complete(moment.now, start.key, end);
             }
-            let metadata = metadata.into_inner();
-            let end = end(&mut self.counters, ended, metadata.borrow(), &self.reply);
-            self.core.complete(moment.now, start.key, end);
         }
         true
     }

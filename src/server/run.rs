@@ -55,8 +55,11 @@ pub(super) fn run(
         // A panic is an answer too: the handler ran, and how far nobody knows.
         let ran = catch_unwind(AssertUnwindSafe(|| handler(context, request, reply)));
         let panicked = ran.is_err();
-        let result = ran.unwrap_or_else(|_| Err(Status::internal(PANICKED)));
-        let code = conclude(result, reply);
+        let code = match ran {
+            Ok(Ok(())) => conclude(Ok(()), reply),
+            Ok(failed) => conclude(failed, reply),
+            Err(_) => conclude(Err(Status::internal(PANICKED)), reply),
+        };
         end(started, context, code);
         Ended::Done { code, panicked }
     })

@@ -1,6 +1,6 @@
 //! The metadata that goes with a reply, while its handler gathers it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::wire::{Metadata, MetadataError, MetadataRef};
 
@@ -8,12 +8,15 @@ use crate::wire::{Metadata, MetadataError, MetadataRef};
 /// part of the reply where a method's longest one is concerned; what is added after the call has
 /// been answered is dropped.
 #[derive(Debug, Default)]
-pub struct ReplyMetadata(Mutex<Metadata>);
+pub struct ReplyMetadata(
+    /// Most calls have none, and take no lock.
+    OnceLock<Mutex<Metadata>>,
+);
 
 impl ReplyMetadata {
     /// Nothing yet. Takes no memory.
     pub const fn new() -> Self {
-        Self(Mutex::new(Metadata::new()))
+        Self(OnceLock::new())
     }
 
     /// Gives a key this one value; what it had goes.
@@ -36,26 +39,36 @@ impl ReplyMetadata {
 
     /// What there is so far.
     pub fn get(&self) -> Metadata {
-        self.lock().clone()
+        self.with(|metadata| metadata.to_owned())
     }
 
     /// Looks at what there is.
     pub(crate) fn with<T>(&self, look: impl FnOnce(MetadataRef<'_>) -> T) -> T {
-        look(self.lock().borrow())
+        match self.0.get() {
+            Some(metadata) => look(lock(metadata).borrow()),
+            None => look(MetadataRef::EMPTY),
+        }
     }
 
     /// What there is, for the reply of a call that nobody else has in hand.
     pub(crate) fn into_inner(self) -> Metadata {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let metadata = self.0.into_inner();
+        metadata.map_or_else(Metadata::new, |metadata| {
+            metadata.into_inner().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 
     /// What there is, for the reply.
     pub(crate) fn take(&self) -> Metadata {
-        std::mem::take(&mut *self.lock())
+        self.0.get().map_or_else(Metadata::new, |metadata| std::mem::take(&mut *lock(metadata)))
     }
 
-    /// Metadata changes whole or not at all.
     fn lock(&self) -> MutexGuard<'_, Metadata> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(self.0.get_or_init(Mutex::default))
     }
+}
+
+/// Metadata changes whole or not at all.
+fn lock(metadata: &Mutex<Metadata>) -> MutexGuard<'_, Metadata> {
+    metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,15 +36,7 @@ pub struct Scope {
 impl Scope {
     /// The scope of a call with this deadline, cancel token and metadata.
     pub fn new(deadline: Instant, cancel: CancelToken, metadata: MetadataRef<'_>) -> Self {
-        let mut trace = Metadata::new();
-        for key in TRACE_KEYS {
-            // A long `tracestate` may come in several pieces.
-            for value in metadata.get_all(key) {
-                // A part of metadata that fitted fits.
-                let _ = trace.append(key, value);
-            }
-        }
-        Self { deadline, cancel, trace }
+        Self { deadline, cancel, trace: trace(metadata) }
     }
 
     /// The scope in which this thread runs.
@@ -62,6 +54,23 @@ impl Scope {
     pub fn wrap<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { scope: self, future: Box::pin(future) }
     }
+}
+
+/// The trace context that came with a call.
+fn trace(metadata: MetadataRef<'_>) -> Metadata {
+    let mut trace = Metadata::new();
+    // Most calls have no metadata at all.
+    if metadata.is_empty() {
+        return trace;
+    }
+    for key in TRACE_KEYS {
+        // A long `tracestate` may come in several pieces.
+        for value in metadata.get_all(key) {
+            // A part of metadata that fitted fits.
+            let _ = trace.append(key, value);
+        }
+    }
+    trace
 }
 
 /// Puts the thread back into the scope in which it was, even if what ran inside panics.

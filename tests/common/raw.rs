@@ -39,6 +39,11 @@ impl Peer {
         self.socket.local_addr().unwrap()
     }
 
+    /// The socket itself.
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
     /// Sends these bytes, whatever they are.
     pub(crate) fn send(&self, datagram: &[u8]) {
         // A flood may find the socket's buffer full.
