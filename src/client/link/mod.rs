@@ -108,27 +108,31 @@ impl Link {
     /// Sends what `machine` has to send, waits for a datagram, a timer or `until`, and hands in
     /// what came. Returns after one wait; true if a signal or an [`Interrupter`] ended it early.
     pub(super) fn turn(&mut self, machine: &mut impl Machine, until: Time) -> io::Result<bool> {
-        self.flush(machine);
-        let waited = self.wait(machine, until);
+        let now = self.flush(machine);
+        // A look before the sleep: it takes no longer than the server does, and spares the sleep
+        // where many are waited for.
+        let waited = match self.receive(machine) {
+            Some(now) => Ok(now),
+            None if machine.has_news() => Ok(now),
+            None => self.wait(machine, now, until),
+        };
         if waited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             return Ok(true);
         }
-        // Even if there was no waiting, deadlines come.
         let interrupted = self.interrupter.take_asked();
-        self.receive(machine);
-        let now = self.now();
+        // Even if there was no waiting, deadlines come.
+        let (now, waited) = match waited {
+            Ok(now) => (now, Ok(interrupted)),
+            Err(error) => (self.now(), Err(error)),
+        };
         self.run_path(machine, now);
         machine.handle_timeout(now);
-        self.flush(machine);
-        waited.map(|()| interrupted)
+        self.flush_at(machine, now);
+        waited
     }
 
-    /// Waits until there is something to do.
-    fn wait(&mut self, machine: &mut impl Machine, until: Time) -> io::Result<()> {
-        if self.peers.readable() || machine.has_news() {
-            return Ok(());
-        }
-        let now = self.now();
+    /// Waits until there is something to do, hands in what has come, and says what time it is.
+    fn wait(&mut self, machine: &mut impl Machine, now: Time, until: Time) -> io::Result<Time> {
         let room = self.blocked.as_ref().map(|_| now + BLOCKED_RETRY);
         let due = [machine.poll_timeout(), self.path_timeout(), room]
             .into_iter()
@@ -138,14 +142,14 @@ impl Link {
         let polls = self.busy_poll && self.blocked.is_none();
         if polls && !machine.is_idle() {
             self.polls_until = now + POLL_ON;
-            self.look(machine, due);
-            Ok(())
-        } else if polls && now < self.polls_until {
-            self.look(machine, due.min(self.polls_until));
-            Ok(())
-        } else {
-            self.sleep(due.since(now))
+            return Ok(self.look(machine, due));
         }
+        if polls && now < self.polls_until {
+            return Ok(self.look(machine, due.min(self.polls_until)));
+        }
+        self.sleep(due.since(now))?;
+        let received = self.receive(machine);
+        Ok(received.unwrap_or_else(|| self.now()))
     }
 
     /// Sleeps until the kernel tells of something to do.
@@ -159,11 +163,15 @@ impl Link {
     }
 
     /// Looks for something to do until there is something, without sleep.
-    fn look(&mut self, machine: &mut impl Machine, due: Time) {
+    fn look(&mut self, machine: &mut impl Machine, due: Time) -> Time {
         loop {
+            let now = self.now();
+            if self.interrupter.take_woken() || now >= due {
+                return now;
+            }
             self.peers.iter_mut().for_each(|peer| peer.readable = true);
-            if self.receive(machine) || self.interrupter.take_woken() || self.now() >= due {
-                return;
+            if let Some(now) = self.receive(machine) {
+                return now;
             }
             std::hint::spin_loop();
         }
@@ -204,15 +212,21 @@ impl Link {
         Ok(())
     }
 
-    /// Sends all that `machine` has to send, as far as there is room.
-    pub(super) fn flush(&mut self, machine: &mut impl Machine) {
+    /// Sends all that `machine` has to send, as far as there is room, and says what time it is.
+    pub(super) fn flush(&mut self, machine: &mut impl Machine) -> Time {
+        let now = self.now();
+        self.flush_at(machine, now)
+    }
+
+    fn flush_at(&mut self, machine: &mut impl Machine, mut now: Time) -> Time {
         loop {
-            let now = self.now();
             let transmit = match self.blocked.take() {
                 Some(transmit) => transmit,
                 None => {
                     self.out.clear();
-                    let Some(transmit) = machine.poll_transmit(now, &mut self.out) else { return };
+                    let Some(transmit) = machine.poll_transmit(now, &mut self.out) else {
+                        return now;
+                    };
                     self.tell(now, &transmit);
                     transmit
                 }
@@ -221,8 +235,9 @@ impl Link {
                 self.run_path(machine, now);
             } else if !self.send(machine, now, &transmit) {
                 self.blocked = Some(transmit);
-                return;
+                return now;
             }
+            now = self.now();
         }
     }
 
@@ -267,34 +282,29 @@ impl Link {
         }
     }
 
-    /// Hands in all datagrams that have come; false if none have.
-    fn receive(&mut self, machine: &mut impl Machine) -> bool {
-        let mut came = false;
+    /// Hands in all datagrams that have come, and says when the last of them came, if any.
+    fn receive(&mut self, machine: &mut impl Machine) -> Option<Time> {
+        let mut came = None;
         for peer in self.peers.iter_mut() {
             for _ in 0..RECEIVES_PER_TURN {
                 if !peer.readable {
                     break;
                 }
                 let result = peer.socket.receive(&mut self.batch);
-                let now = self.clock.now();
-                match result {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        peer.readable = false;
-                        break;
-                    }
-                    Err(error) => {
-                        came = true;
-                        // About an earlier datagram of ours, and never the end of the socket.
-                        log::debug!("receiving from {}: {error}", peer.server);
-                        if error.kind() == io::ErrorKind::ConnectionRefused {
-                            machine.handle_refused(now, peer.server);
-                        }
-                        continue;
-                    }
+                if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                    peer.readable = false;
+                    break;
                 }
-                came = true;
-                peer.readable = !self.batch.is_all();
+                let now = self.clock.now();
+                came = Some(now);
+                if let Err(error) = result {
+                    // About an earlier datagram of ours, and never the end of the socket.
+                    log::debug!("receiving from {}: {error}", peer.server);
+                    if error.kind() == io::ErrorKind::ConnectionRefused {
+                        machine.handle_refused(now, peer.server);
+                    }
+                    continue;
+                }
                 for (from, _, datagram) in self.batch.datagrams() {
                     let at = now.since(self.started);
                     let fate = self
@@ -305,6 +315,9 @@ impl Link {
                     if fate.is_none() {
                         machine.handle_datagram(now, from, datagram);
                     }
+                }
+                if self.batch.is_all() {
+                    break; // There may be more by the time that the link is about to wait.
                 }
             }
         }

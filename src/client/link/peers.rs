@@ -28,11 +28,6 @@ impl Peers {
         self.0.iter_mut()
     }
 
-    /// Whether there may be something to receive.
-    pub(super) fn readable(&self) -> bool {
-        self.0.iter().any(|peer| peer.readable)
-    }
-
     /// Takes note of what the poll says of a socket.
     pub(super) fn note(&mut self, event: &Event) {
         if let Some(peer) = self.0.get_mut(event.token().0) {
