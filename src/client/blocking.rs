@@ -13,7 +13,7 @@ use super::prepare::{Common, PATIENCE_CANCELLED};
 use super::{Method, Options};
 use crate::core::client::{CallHandle, Client, Event, Pong, SessionInfo};
 use crate::core::{CallError, CallToken, Outcome, Reply, Time};
-use crate::net;
+use crate::net::{self, Process};
 use crate::service::Listening;
 use crate::wire::Code;
 
@@ -24,8 +24,7 @@ use crate::wire::Code;
 /// the client waits for any of them.
 ///
 /// A program that forks goes on in the child with sessions and sockets of the child's own; calls
-/// stay with the process that made them. Those that were submitted and not sent yet
-/// ([`flush`](Self::flush)) end in the child as unknown.
+/// stay with the process that made them.
 ///
 /// ```no_run
 /// use udp_rpc::client::BlockingClient;
@@ -48,13 +47,13 @@ pub struct BlockingClient {
     /// to it.
     cancelled: Arc<Mutex<Vec<CallHandle>>>,
     /// Calls that were submitted since anything was last sent.
-    unsent: Vec<CallHandle>,
+    unsent: usize,
     /// Calls that had ended when another one was asked for.
     ended: BTreeMap<CallHandle, Result<Reply, CallError>>,
     /// Pings likewise.
     pinged: BTreeMap<CallHandle, Result<Pong, CallError>>,
     /// The process that the core's sessions belong to.
-    process: u32,
+    process: Process,
 }
 
 /// Calls that are sent together without being asked to: as many datagrams as go out in one run.
@@ -94,10 +93,10 @@ impl BlockingClient {
             servers,
             at_end: BTreeMap::new(),
             cancelled: Arc::default(),
-            unsent: Vec::with_capacity(SENT_TOGETHER),
+            unsent: 0,
             ended: BTreeMap::new(),
             pinged: BTreeMap::new(),
-            process: std::process::id(),
+            process: Process::this(),
         })
     }
 
@@ -171,9 +170,7 @@ impl BlockingClient {
     }
 
     fn submit_bytes(&mut self, method: Method, request: Vec<u8>, options: &Options) -> CallHandle {
-        if self.unsent.is_empty() {
-            self.leave_other_process();
-        }
+        self.leave_other_process();
         let now = self.link.now();
         let prepared = self.common.prepare(now, method, request, options);
         let handle = match prepared.call {
@@ -190,8 +187,8 @@ impl BlockingClient {
         if prepared.watch.is_some() || linked.is_some() {
             self.at_end.insert(handle, AtEnd { watch: prepared.watch, _linked: linked });
         }
-        self.unsent.push(handle);
-        if self.unsent.len() >= SENT_TOGETHER {
+        self.unsent += 1;
+        if self.unsent >= SENT_TOGETHER {
             self.flush();
         }
         handle
@@ -202,7 +199,7 @@ impl BlockingClient {
     pub fn flush(&mut self) {
         self.leave_other_process();
         self.cancel_with_parents();
-        self.unsent.clear();
+        self.unsent = 0;
         self.link.flush(&mut self.core);
     }
 
@@ -217,6 +214,7 @@ impl BlockingClient {
     /// When the handle is not of a call that is still to be waited for: every call ends by its
     /// deadline, is told once, and stays with its process after a fork.
     pub fn wait(&mut self, handle: CallHandle) -> Result<Reply, CallError> {
+        self.leave_other_process();
         loop {
             if let Some(result) = self.take(handle) {
                 return result;
@@ -233,6 +231,7 @@ impl BlockingClient {
         handle: CallHandle,
         timeout: Duration,
     ) -> Option<Result<Reply, CallError>> {
+        self.leave_other_process();
         if let Some(result) = self.take(handle) {
             return Some(result);
         }
@@ -248,6 +247,7 @@ impl BlockingClient {
 
     /// Waits until any call ends; `None` when there is none.
     pub fn wait_any(&mut self) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        self.leave_other_process();
         loop {
             if let Some(ended) = self.take_any() {
                 return Some(ended);
@@ -265,6 +265,7 @@ impl BlockingClient {
         &mut self,
         timeout: Duration,
     ) -> Option<(CallHandle, Result<Reply, CallError>)> {
+        self.leave_other_process();
         if let Some(ended) = self.take_any() {
             return Some(ended);
         }
@@ -341,7 +342,7 @@ impl BlockingClient {
     /// Gives the sessions up in which every call has a known outcome and of which no token was
     /// given out. Dropping the client does the same.
     pub fn close(&mut self) {
-        if self.process != std::process::id() {
+        if self.process.is_left() {
             return; // They are another process's.
         }
         self.flush();
@@ -370,13 +371,10 @@ impl BlockingClient {
         }
     }
 
-    /// One wait, unless this process was forked meanwhile; true if it was interrupted.
+    /// One wait; true if it was interrupted.
     fn turn(&mut self, until: Time) -> bool {
-        if self.leave_other_process() {
-            return false; // What was waited for may be another process's.
-        }
         self.cancel_with_parents();
-        self.unsent.clear();
+        self.unsent = 0;
         self.link.turn(&mut self.core, until).unwrap_or_else(|error| {
             // Only the wait itself can fail; calls go on and end by their deadlines.
             log::warn!("waiting for datagrams: {error}");
@@ -423,37 +421,23 @@ impl BlockingClient {
     }
 
     /// After a fork, calls, sessions and sockets stay with the parent: two processes that go on
-    /// with one session would take each other's call ids, and each other's replies. True if this
-    /// process was forked.
-    ///
-    /// To ask the kernel which process this is takes as long as much of a call: it is asked before
-    /// anything is sent or waited for, and at the first of the calls that are sent together.
-    fn leave_other_process(&mut self) -> bool {
-        let process = std::process::id();
-        if process == self.process {
-            return false;
+    /// with one session would take each other's call ids, and each other's replies.
+    fn leave_other_process(&mut self) {
+        if !self.process.is_left() {
+            return;
         }
         #[expect(clippy::expect_used, reason = "going on with the parent's session is no choice")]
         let seed = net::seed().expect("the system had randomness when the client was made");
         #[expect(clippy::expect_used, reason = "going on with the parent's sockets is no choice")]
         self.link.forked().expect("the system had a poll when the client was made");
-        let unsent: Vec<_> =
-            self.unsent.drain(..).filter(|call| self.core.is_open(*call)).collect();
         self.core.forked(seed);
         self.forget_ends();
         // Not emptied: the thread that adds to it may have held its lock, and was not copied.
         self.cancelled = Arc::default();
+        self.unsent = 0;
         self.ended.clear();
         self.pinged.clear();
-        // Some may have been submitted by this process: it cannot be told which.
-        for handle in unsent {
-            let text = "the process was forked before the call was sent";
-            let never_sent = CallError::never_sent(Code::FailedPrecondition, text);
-            let unknown = CallError { outcome: Outcome::Unknown, ..never_sent };
-            self.ended.insert(handle, Err(unknown));
-        }
-        self.process = process;
-        true
+        self.process = Process::this();
     }
 
     /// Forgets what the ends of another process's calls bring with them. Its memory stays: to take
@@ -466,7 +450,7 @@ impl BlockingClient {
 impl Drop for BlockingClient {
     fn drop(&mut self) {
         self.close();
-        if self.process != std::process::id() {
+        if self.process.is_left() {
             return self.forget_ends(); // Calls and hooks are another process's.
         }
         while self.next_end().is_some() {}

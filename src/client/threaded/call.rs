@@ -23,28 +23,24 @@ use crate::wire::Code;
 pub struct Call {
     place: Arc<Place>,
     shared: Arc<Shared>,
-    /// The process in which it ends.
-    process: u32,
     /// Nobody is to be fenced by a drop: it has ended, or goes on without its caller.
     released: bool,
 }
 
 impl Call {
     pub(super) fn new(place: Arc<Place>, shared: Arc<Shared>) -> Self {
-        let process = shared.process;
-        Self { place, shared, process, released: false }
+        Self { place, shared, released: false }
     }
 
     /// A call that was never handed over: it has ended, in whichever process.
     pub(super) fn refused(place: Arc<Place>, shared: Arc<Shared>) -> Self {
-        Self { place, shared, process: std::process::id(), released: true }
+        Self { place, shared, released: true }
     }
 
     /// Whether this process was forked from the one in which the call ends: a lock may be held for
-    /// ever by a thread that was not copied. An end that has come needs no such question, which is
-    /// a system call: its lock is free.
+    /// ever by a thread that was not copied. What has ended is at hand in both.
     fn is_elsewhere(&self) -> bool {
-        !self.place.end.is_filled() && self.process != std::process::id()
+        !self.place.end.is_filled() && self.shared.is_elsewhere()
     }
 
     /// Waits for the end on this thread. Not for tasks of a runtime, whose thread this blocks.
@@ -129,7 +125,7 @@ impl Call {
     fn left_behind(&self) -> CallError {
         let text = format!(
             "the call is process {}'s, from which this one was forked, and ends there",
-            self.process
+            self.shared.process.id()
         );
         let never_sent = CallError::never_sent(Code::FailedPrecondition, text);
         CallError { outcome: Outcome::Unknown, ..never_sent }

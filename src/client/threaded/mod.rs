@@ -213,7 +213,7 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("process", &self.handle.shared.process)
+            .field("process", &self.handle.shared.process.id())
             .finish_non_exhaustive()
     }
 }

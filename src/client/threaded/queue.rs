@@ -3,7 +3,7 @@
 //! Invariants: what is handed over is taken in order, or given back at once; a [`Promise`] is
 //! kept exactly once, whatever becomes of the thread that holds it.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::thread::ThreadId;
 
@@ -14,7 +14,7 @@ use crate::client::prepare::Common;
 use crate::client::slot::{Slot, wake};
 use crate::core::client::{CallHandle, NewCall};
 use crate::core::{CallError, Outcome, Reply};
-use crate::net::Clock;
+use crate::net::{Clock, Process};
 use crate::service::Listening;
 use crate::wire::Code;
 
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// Calls that may wait in the queue.
     max_waiting: usize,
     /// The process whose I/O thread, sessions and calls these are.
-    pub(super) process: u32,
+    pub(super) process: Process,
     /// The I/O thread, once it runs.
     pub(super) thread: OnceLock<ThreadId>,
 }
@@ -86,7 +86,7 @@ impl Shared {
             clock,
             common,
             max_waiting: max,
-            process: std::process::id(),
+            process: Process::this(),
             thread: OnceLock::new(),
         }
     }
@@ -104,7 +104,7 @@ impl Shared {
     /// Whether this process is not the client's, but forked from it: then there is no I/O thread,
     /// and a lock may be held for ever by a thread that was not copied.
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.process != std::process::id()
+        self.process.is_left()
     }
 
     /// # Panics
@@ -118,19 +118,11 @@ impl Shared {
     /// Hands something over; gives it back with the reason if that cannot be.
     #[expect(clippy::result_large_err, reason = "what is not taken goes back to whoever made it")]
     pub(super) fn push(&self, submission: Submission) -> Result<(), (Submission, Refused)> {
-        let is_call = matches!(submission, Submission::Call(..));
-        // To ask which process this is takes a system call: the first of those asks that hand
-        // something over together, and who would wait for the lock, which another process's thread
-        // may hold for ever.
-        let free = match self.queue.try_lock() {
-            Ok(queue) => Some(queue),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        if free.as_ref().is_none_or(|queue| queue.submissions.is_empty()) && self.is_elsewhere() {
+        if self.is_elsewhere() {
             return Err((submission, Refused::Forked));
         }
-        let mut queue = free.unwrap_or_else(|| self.queue());
+        let is_call = matches!(submission, Submission::Call(..));
+        let mut queue = self.queue();
         if queue.ended {
             return Err((submission, Refused::Ended));
         }

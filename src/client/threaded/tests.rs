@@ -12,6 +12,7 @@ use super::*;
 use crate::client::hook::{Ended, Hook, Starting};
 use crate::client::prepare::Common;
 use crate::core::{Outcome, Proof};
+use crate::net::Process;
 use crate::service::{CancelToken, Scope};
 use crate::wire::MetadataRef;
 
@@ -41,7 +42,7 @@ fn long() -> Options {
 }
 
 /// What a client is made of when there is no I/O thread.
-fn without_thread(process: u32, max_waiting: usize) -> Client {
+fn without_thread(process: Process, max_waiting: usize) -> Client {
     let (_core, link, _common) = Setup::default().build().unwrap();
     let common = Common { timeout: PATIENCE, hook: None };
     let mut shared = Shared::new(link.interrupter(), link.clock(), common, max_waiting);
@@ -51,7 +52,7 @@ fn without_thread(process: u32, max_waiting: usize) -> Client {
 
 /// As the client's memory is in a process that was forked from another.
 fn forked() -> Client {
-    without_thread(std::process::id().wrapping_add(1), 10)
+    without_thread(Process::parent(), 10)
 }
 
 /// What is left of a client once nobody has it.
@@ -100,7 +101,7 @@ fn call_of_the_parent_is_unknown_to_a_forked_process_and_touches_no_lock() {
 
 #[test]
 fn queue_takes_so_many_calls_and_names_the_limit_to_the_next() {
-    let client = without_thread(std::process::id(), 3);
+    let client = without_thread(Process::this(), 3);
     let mut calls: Vec<_> = (0..4).map(|_| client.call_raw(INCREMENT, b"", &long())).collect();
     let error = calls.pop().unwrap().wait().unwrap_err();
     assert_eq!((error.code, error.outcome), (Code::ResourceExhausted, NEVER_SENT));
