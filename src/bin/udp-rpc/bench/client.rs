@@ -3,16 +3,16 @@
 //! Invariant: whatever is measured began after the warm-up had ended, all of it; a call is in
 //! `in_flight` until its end was told.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use udp_rpc::client::{BlockingClient, CallHandle};
 use udp_rpc::core::{CallError, Outcome, Proof, Reply};
 use udp_rpc::wire::Code;
 
+use super::handles::ByHandle;
 use super::measured::Measured;
 use super::plan::Schedule;
-use super::{Shared, cpu};
+use super::{Shared, cpu, handles};
 use crate::interrupt::SLICE;
 use crate::remote::GRACE;
 
@@ -55,12 +55,6 @@ pub(super) fn run(shared: &Shared, number: usize, mut client: BlockingClient) ->
     Some(measured)
 }
 
-/// A call in flight.
-struct Begun {
-    /// From when its latency counts.
-    due: Instant,
-}
-
 /// A time in which calls are made.
 struct Phase<'a> {
     shared: &'a Shared,
@@ -73,7 +67,8 @@ struct Phase<'a> {
     /// Calls still to be made, if they are counted out.
     left: Option<u64>,
     schedule: Option<Schedule>,
-    in_flight: HashMap<CallHandle, Begun>,
+    /// Calls in flight, each with the instant from which its latency counts.
+    in_flight: ByHandle<Instant>,
     /// Since when there is room for a call that is overdue.
     room_since: Instant,
     /// The live line is told.
@@ -100,7 +95,7 @@ impl<'a> Phase<'a> {
             until,
             left,
             schedule: shared.plan.schedule(number, begin),
-            in_flight: HashMap::with_capacity(shared.plan.in_flight),
+            in_flight: handles::with_capacity(shared.plan.in_flight),
             room_since: begin,
             counts: false,
             measured: Measured::new(),
@@ -156,7 +151,7 @@ impl<'a> Phase<'a> {
             let Shared { called, requests, options, .. } = self.shared;
             let handle = self.client.submit(called, requests.get(self.turn), options);
             self.turn += self.shared.plan.clients;
-            self.in_flight.insert(handle, Begun { due });
+            self.in_flight.insert(handle, due);
         }
     }
 
@@ -193,12 +188,12 @@ impl<'a> Phase<'a> {
         if self.in_flight.len() == self.shared.plan.in_flight {
             self.room_since = now;
         }
-        let Some(begun) = self.in_flight.remove(&handle) else { return };
+        let Some(due) = self.in_flight.remove(&handle) else { return };
         if self.shared.interrupts.pressed() {
             return; // It was fenced.
         }
         let in_time = self.until.is_none_or(|until| now < until);
-        self.measured.count(now.saturating_duration_since(begun.due), result, in_time);
+        self.measured.count(now.saturating_duration_since(due), result, in_time);
         if self.counts {
             self.shared.counts[self.number].count(result.is_ok());
         }

@@ -9,6 +9,7 @@
 mod chart;
 mod client;
 mod cpu;
+mod handles;
 mod live;
 mod measured;
 mod meeting;
