@@ -3,16 +3,17 @@
 //! It stands apart from the sessions so that one of these and all of this can be changed at the
 //! same time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::config::{ConfigError, MethodSpec, ServerConfig};
 use super::counters::{Counters, Done};
 use super::identity::Identity;
+use super::index::Index;
 use super::memory::{Budget, Memory};
 use super::outgoing::{Answer, Outgoing, Say};
-use super::queue::Queue;
+use super::pending::Pending;
 use super::{CallKey, Event, Route};
-use crate::core::{Rules, Seed, Uncompared};
+use crate::core::{Key, Rules, Seed, Uncompared};
 use crate::wire::{CallId, MAX_BODY, MethodId, SessionId};
 
 /// Where, when and in whose name a datagram came.
@@ -38,16 +39,14 @@ pub(super) struct Common {
     pub(super) config: ServerConfig,
     pub(super) methods: Vec<MethodSpec>,
     /// Where each method is in `methods`.
-    index: BTreeMap<MethodId, usize>,
+    index: Index,
     pub(super) identity: Identity,
     pub(super) rules: Rules,
     /// New calls are refused. Irrevocable.
     pub(super) draining: bool,
-    pub(super) queue: Queue,
+    pub(super) pending: Pending,
     /// Handlers that run, of all sessions.
     pub(super) running: usize,
-    /// When something is due about a call that is queued or running: one entry each.
-    pub(super) timers: BTreeSet<(u64, CallKey)>,
     /// Calls whose handlers run, but whose slots have moved on. Each counts as running in its session,
     /// and so there are at most as many as handlers run.
     pub(super) orphans: BTreeSet<CallKey>,
@@ -64,22 +63,22 @@ impl Common {
         seed: &Seed,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let mut index = BTreeMap::new();
-        for (place, method) in methods.iter().enumerate() {
+        let mut index = Index::new(&Key::new(seed, "server methods"));
+        for (place, method) in (0..).zip(&methods) {
             if method.longest_reply > MAX_BODY {
                 return Err(ConfigError::ReplyTooLong(method.id));
             }
-            if index.insert(method.id, place).is_some() {
+            if find(&index, &methods, method.id).is_some() {
                 return Err(ConfigError::DuplicateMethod(method.id));
             }
+            index.insert(method.id.0, place);
         }
         Ok(Self {
             identity: Identity::new(seed, config.shard),
             rules: Rules::default(),
             draining: false,
-            queue: Queue::default(),
+            pending: Pending::default(),
             running: 0,
-            timers: BTreeSet::new(),
             orphans: BTreeSet::new(),
             outgoing: Outgoing::new(config.max_answers),
             events: VecDeque::new(),
@@ -96,7 +95,7 @@ impl Common {
 
     /// The method with this id.
     pub(super) fn method(&self, id: MethodId) -> Option<(usize, &MethodSpec)> {
-        let place = *self.index.get(&id)?;
+        let place = find(&self.index, &self.methods, id)?;
         Some((place, self.methods.get(place)?))
     }
 
@@ -117,4 +116,10 @@ impl Common {
         self.counters.count(Done::Cancelled);
         self.events.push_back(Event::Cancel(key));
     }
+}
+
+/// Where the method with this id is.
+fn find(index: &Index, methods: &[MethodSpec], id: MethodId) -> Option<usize> {
+    let is_it = |place| methods.get(place as usize).is_some_and(|method| method.id == id);
+    index.find(id.0, is_it).map(|place| place as usize)
 }

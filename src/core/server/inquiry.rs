@@ -42,14 +42,13 @@ pub(super) fn fence(common: &mut Common, session: &mut Session, arrival: &Arriva
                 return stale(common, arrival);
             };
             match slot.state {
-                State::Queued { ticket } => {
+                State::Queued => {
                     if records {
                         if common.rules.hold(Rule::OneClaim) {
-                            common.queue.remove(ticket, &mut common.memory.records);
+                            timers::leave(common, slot);
                         }
                         load.queued -= 1;
                         slot.unreserve(&mut common.memory.replies);
-                        timers::disarm(common, slot, arrival.key());
                         slot.state = State::Fenced;
                     }
                     common.counters.count_refused(Reason::Fenced);
@@ -94,11 +93,11 @@ pub(super) fn status(
 fn tell(common: &mut Common, slot: &mut Slot, arrival: &Arrival<'_>, fate: Received) -> Received {
     let say = match slot.state {
         State::Empty => Say::Progress(SlotState::Empty),
-        State::Queued { .. } => Say::Progress(SlotState::Queued),
+        State::Queued => Say::Progress(SlotState::Queued),
         State::Running { .. } => Say::Progress(SlotState::Running),
-        State::Done(_) if arrival.clock < slot.hush => return Received::ReplayHeld,
+        State::Done(_) if !slot.may_speak(arrival.clock) => return Received::ReplayHeld,
         State::Done(_) => {
-            slot.hush = arrival.clock.saturating_add(REPLAY_INTERVAL);
+            slot.hush(arrival.clock, REPLAY_INTERVAL);
             Say::reply(slot)
         }
         State::Gone => Say::refusal(Reason::ReplyGone),

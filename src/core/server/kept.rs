@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 
 /// Longest reply that is kept in the record, bytes: what fits where a block's address would stand.
-const SHORT: usize = 22;
+const SHORT: usize = 21;
 
 /// Blocks come in steps of this many bytes, so that replies which differ by a few bytes do not make
 /// one grow each time.
@@ -15,11 +15,15 @@ const STEP: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Short {
+        /// How many of the bytes are metadata, in units of four.
+        metadata: u8,
         len: u8,
         bytes: [u8; SHORT],
     },
     /// The block is kept for the slot's next call.
     Long {
+        /// As above.
+        metadata: u8,
         len: u16,
         block: Box<[u8]>,
     },
@@ -29,13 +33,14 @@ const _: () = assert!(size_of::<Kept>() == 24);
 
 impl Default for Kept {
     fn default() -> Self {
-        Kept::Short { len: 0, bytes: [0; SHORT] }
+        Kept::Short { metadata: 0, len: 0, bytes: [0; SHORT] }
     }
 }
 
 impl PartialEq for Kept {
     fn eq(&self, other: &Self) -> bool {
-        self.held() == other.held() && self.bytes() == other.bytes()
+        let parts = |kept: &Self| (kept.held(), kept.metadata_len());
+        parts(self) == parts(other) && self.bytes() == other.bytes()
     }
 }
 
@@ -43,7 +48,7 @@ impl Eq for Kept {}
 
 impl Hash for Kept {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.held().hash(state);
+        (self.held(), self.metadata_len()).hash(state);
         self.bytes().hash(state);
     }
 }
@@ -59,33 +64,39 @@ impl Kept {
 
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Kept::Short { len, bytes } => bytes.get(..usize::from(*len)),
-            Kept::Long { len, block } => block.get(..usize::from(*len)),
+            Kept::Short { len, bytes, .. } => bytes.get(..usize::from(*len)),
+            Kept::Long { len, block, .. } => block.get(..usize::from(*len)),
         }
         .unwrap_or_default()
     }
 
-    /// Forgets the bytes, and keeps a block.
-    pub(super) fn clear(&mut self) {
-        match self {
-            Kept::Short { len, .. } => *len = 0,
-            Kept::Long { len, .. } => *len = 0,
-        }
+    /// How many of the bytes are metadata.
+    pub(super) fn metadata_len(&self) -> usize {
+        let (Kept::Short { metadata, .. } | Kept::Long { metadata, .. }) = self;
+        usize::from(*metadata) * 4
     }
 
-    /// Makes place for so many bytes: a block of at most `room` if there is none that is long enough,
-    /// and they are no few.
-    pub(super) fn make(&mut self, size: usize, room: usize) -> &mut [u8] {
+    /// Forgets the bytes, and keeps a block.
+    pub(super) fn clear(&mut self) {
+        self.make(0, 0, 0);
+    }
+
+    /// Makes place for so many bytes, of which these are metadata: a block of at most `room` if there
+    /// is none that is long enough, and they are no few.
+    pub(super) fn make(&mut self, size: usize, metadata_len: usize, room: usize) -> &mut [u8] {
         if size > SHORT && size > self.held() {
             let block = vec![0; size.next_multiple_of(STEP).min(room)].into_boxed_slice();
-            *self = Kept::Long { len: 0, block };
+            *self = Kept::Long { metadata: 0, len: 0, block };
         }
+        let units = u8::try_from(metadata_len / 4).unwrap_or(u8::MAX);
         match self {
-            Kept::Short { len, bytes } => {
+            Kept::Short { metadata, len, bytes } => {
+                *metadata = units;
                 *len = u8::try_from(size).unwrap_or(u8::MAX);
                 bytes.get_mut(..size)
             }
-            Kept::Long { len, block } => {
+            Kept::Long { metadata, len, block } => {
+                *metadata = units;
                 *len = u16::try_from(size).unwrap_or(u16::MAX);
                 block.get_mut(..size)
             }
@@ -101,14 +112,14 @@ mod tests {
     #[test]
     fn few_bytes_take_no_block_and_a_block_serves_again() {
         let mut kept = Kept::default();
-        for (size, held) in [(0, 0), (22, 0), (23, 64), (64, 64), (3, 64), (65, 128), (1184, 1184)]
+        for (size, held) in [(0, 0), (21, 0), (22, 64), (64, 64), (3, 64), (65, 128), (1184, 1184)]
         {
             let bytes: Vec<u8> = (0..size).map(|n| n as u8).collect();
-            kept.make(size, 1184).copy_from_slice(&bytes);
+            kept.make(size, 0, 1184).copy_from_slice(&bytes);
             assert_eq!((kept.bytes(), kept.held()), (&bytes[..], held), "{size}");
         }
         let mut other = Kept::default();
-        other.make(1184, 1184).fill(7);
+        other.make(1184, 0, 1184).fill(7);
         assert_ne!(kept, other);
         kept.clear();
         other.clear();

@@ -9,11 +9,13 @@ pub(super) const BLOCK_COST: usize = 16;
 pub(super) struct Budget {
     used: usize,
     limit: usize,
+    /// From here on it is short.
+    brim: usize,
 }
 
 impl Budget {
     pub(super) fn new(limit: usize) -> Self {
-        Self { used: 0, limit }
+        Self { used: 0, limit, brim: limit - limit / 8 }
     }
 
     /// Takes these bytes, or nothing if they are not to be had.
@@ -40,7 +42,7 @@ impl Budget {
 
     /// Less than an eighth is left: time to look for what can be given up.
     pub(super) fn is_short(&self) -> bool {
-        self.used >= self.limit - self.limit / 8
+        self.used >= self.brim
     }
 }
 

@@ -40,7 +40,7 @@ mod kept;
 mod leases;
 mod memory;
 mod outgoing;
-mod queue;
+mod pending;
 mod receive;
 mod request;
 mod routes;
@@ -127,7 +127,7 @@ impl Server {
     pub fn is_drained(&self) -> bool {
         let common = &self.common;
         common.draining
-            && common.queue.len() == 0
+            && common.pending.waiting() == 0
             && common.running == 0
             && common.outgoing.len() == 0
     }
@@ -180,7 +180,7 @@ impl Server {
 
     /// Calls that wait for a [`claim`](Self::claim).
     pub fn queued(&self) -> usize {
-        self.common.queue.len()
+        self.common.pending.waiting()
     }
 
     /// Handlers that run.

@@ -331,10 +331,13 @@ fn is_of_another_shard(common: &Common, session: SessionId) -> bool {
 /// Whether a datagram claims to come from this address of ours. An address that stands for all of
 /// the host's is the one that the datagram was sent to.
 fn is_own(own: &SocketAddr, route: &Route) -> bool {
+    if own.port() != route.remote.port() {
+        return false;
+    }
     let remote = route.remote.ip().to_canonical();
     let own_ip = match own.ip() {
         ip if ip.is_unspecified() => route.local.map(|local| local.to_canonical()),
         ip => Some(IpAddr::to_canonical(&ip)),
     };
-    own.port() == route.remote.port() && own_ip == Some(remote)
+    own_ip == Some(remote)
 }

@@ -87,25 +87,22 @@ fn duplicate(
         common.answer(arrival, Say::refusal(Reason::IdReused));
         return Received::IdReused;
     }
-    slot.attempt = arrival.attempt;
-    slot.latest = arrival.clock;
-    slot.route = via;
-    let may_speak = arrival.clock >= slot.hush;
+    let may_speak = slot.hear(arrival.clock, arrival.attempt, via);
     let (say, fate) = match slot.state {
-        State::Queued { .. } | State::Running { .. } if !may_speak => {
+        State::Queued | State::Running { .. } if !may_speak => {
             return Received::ProgressHeld;
         }
         State::Done(_) if !may_speak => return Received::ReplayHeld,
         State::Done(_) => {
-            slot.hush = arrival.clock.saturating_add(REPLAY_INTERVAL);
+            slot.hush(arrival.clock, REPLAY_INTERVAL);
             (Say::reply(slot), Received::Replayed)
         }
         State::Gone => (Say::refusal(Reason::ReplyGone), Received::ReplyGone),
         State::Refused(reason) => (Say::promise(reason), Received::RefusedAgain),
         State::Fenced => (Say::promise(Reason::Fenced), Received::RefusedAgain),
         // Not EMPTY: a record in use has a state.
-        State::Queued { .. } | State::Running { .. } | State::Empty => {
-            slot.hush = arrival.clock.saturating_add(PROGRESS_INTERVAL);
+        State::Queued | State::Running { .. } | State::Empty => {
+            slot.hush(arrival.clock, PROGRESS_INTERVAL);
             let state = slot.state.progress();
             let state = state.unwrap_or(crate::wire::SlotState::Empty);
             (Say::Progress(state), Received::Progress)
@@ -154,7 +151,7 @@ fn new_call(
         Ok((_, Execution::Queued)) => {
             *was_used = true;
             load.queued += 1;
-            timers::arm(common, slot, arrival.key());
+            timers::arm(common, slot);
             (Received::Queued, None)
         }
     }
@@ -183,10 +180,9 @@ pub(super) fn begin(
     via: u8,
 ) {
     let old = CallKey { session: arrival.session, call: slot.call };
-    timers::disarm(common, slot, old);
+    timers::leave(common, slot);
     match slot.state {
-        State::Queued { ticket } => {
-            common.queue.remove(ticket, &mut common.memory.records);
+        State::Queued => {
             load.queued -= 1;
             common.counters.count(Done::Superseded);
         }
@@ -199,14 +195,7 @@ pub(super) fn begin(
         _ => {}
     }
     slot.unreserve(&mut common.memory.replies);
-    slot.clear_reply();
-    slot.call = arrival.call;
-    slot.first = arrival.clock;
-    slot.latest = arrival.clock;
-    slot.attempt = arrival.attempt;
-    slot.route = via;
-    slot.hush = 0;
-    slot.unasked = false;
+    slot.begin(arrival.call, arrival.clock, arrival.attempt, via);
 }
 
 /// Whether a call may run, memory and queue apart.
@@ -241,7 +230,7 @@ fn judge(
     if load.running >= config.window {
         return Err(Reason::TooManyRunning);
     }
-    if method.execution == Execution::Queued && common.queue.len() >= config.max_queued {
+    if method.execution == Execution::Queued && common.pending.waiting() >= config.max_queued {
         return Err(Reason::Overloaded);
     }
     Ok((place, method.execution))
@@ -258,18 +247,19 @@ fn place(
 ) -> Result<(usize, Execution), Reason> {
     let spec = common.methods.get(method).ok_or(Reason::UnknownMethod)?;
     let room = spec.reply_room();
-    slot.method = u32::try_from(method).map_err(|_| Reason::UnknownMethod)?;
+    slot.method = u16::try_from(method).map_err(|_| Reason::UnknownMethod)?;
     if !slot.reserve(room, &mut common.memory.replies) {
         return Err(Reason::NoRoomForReply);
     }
     if execution == Execution::Queued {
         let records = &mut common.memory.records;
         let (key, Request { metadata, body, .. }) = (arrival.key(), *request);
-        let Some(ticket) = common.queue.push(key, metadata, body, records) else {
+        let entry = common.pending.push(key, arrival.clock, metadata, body, records);
+        let Some(entry) = entry else {
             slot.unreserve(&mut common.memory.replies);
             return Err(Reason::Overloaded);
         };
-        slot.state = State::Queued { ticket };
+        (slot.state, slot.entry) = (State::Queued, entry);
     }
     Ok((method, execution))
 }

@@ -33,6 +33,16 @@ const LONG_COST: usize = size_of::<Route>() + BLOCK_COST;
 const SECOND_COST: usize = size_of::<Second>() + BLOCK_COST;
 
 impl Short {
+    /// Whether it has the socket and the local address of this one, whose remote is the same.
+    fn leaves_by(self, route: &Route) -> bool {
+        let is_local = match route.local {
+            None => self.local.is_unspecified(),
+            Some(IpAddr::V4(local)) => self.local == local,
+            Some(IpAddr::V6(_)) => false,
+        };
+        is_local && usize::from(self.socket) == route.socket
+    }
+
     /// In IPv6 form if `mapped`.
     fn route(self, mapped: bool) -> Route {
         let ip = |ip: Ipv4Addr| match mapped {
@@ -98,6 +108,7 @@ impl Way {
     fn update(&mut self, route: &Route) {
         match self {
             Way::Long(long) => **long = *route,
+            Way::V4(short) | Way::Mapped(short) if short.leaves_by(route) => {}
             Way::V4(_) | Way::Mapped(_) => {
                 if let Some(short) = Self::short(route) {
                     *self = short;

@@ -7,7 +7,7 @@ use super::common::Common;
 use super::config::{MethodSpec, STATUS_ROOM};
 use super::counters::Done;
 use super::outgoing::{Answer, Say};
-use super::queue::Waiting;
+use super::pending::NONE;
 use super::request::{REPLAY_INTERVAL, run};
 use super::routes::Routes;
 use super::slot::{Slot, State};
@@ -22,14 +22,14 @@ impl Server {
         let clock = self.clock(now);
         loop {
             let records = &mut self.common.memory.records;
-            let (ticket, Waiting { key, metadata, body }) = self.common.queue.pop(records)?;
-            match self.claim_one(clock, ticket, key) {
+            let (entry, key, metadata, body) = self.common.pending.pop(records)?;
+            match self.claim_one(clock, entry, key) {
                 Some((method, expiry, route)) => {
                     let expiry = self.time(expiry);
                     return Some(Job { key, method, metadata, body, expiry, route });
                 }
                 None => {
-                    self.common.queue.recycle(body);
+                    self.common.pending.recycle(body);
                     self.sessions.end_if_closed(&mut self.common, key.session, clock);
                 }
             }
@@ -40,14 +40,14 @@ impl Server {
     fn claim_one(
         &mut self,
         clock: u64,
-        ticket: u64,
+        entry: u32,
         key: CallKey,
     ) -> Option<(usize, u64, super::Route)> {
         let common = &mut self.common;
         let session = self.sessions.get_mut(key.session)?;
         let number = key.call.slot(common.config.window);
         let slot = session.table.slot_mut(number)?;
-        if slot.call == key.call && slot.state == (State::Queued { ticket }) {
+        if slot.call == key.call && slot.state == State::Queued && slot.entry == entry {
             session.load.queued -= 1;
             if common.rules.hold(Rule::ExpiryAtStart) && clock >= slot.expiry {
                 timers::expire(common, &session.routes, slot, key);
@@ -55,6 +55,8 @@ impl Server {
             }
             run(common, &mut session.load, slot);
         } else if !common.rules.hold(Rule::OneClaim) {
+            common.pending.remove(entry, &mut common.memory.records);
+            slot.entry = if slot.entry == entry { NONE } else { slot.entry };
             session.load.running += 1;
             common.running += 1;
             common.orphans.insert(key);
@@ -63,12 +65,12 @@ impl Server {
             return None;
         }
         let route = session.routes.get(slot.route);
-        Some((slot.method as usize, slot.expiry, route))
+        Some((slot.method.into(), slot.expiry, route))
     }
 
     /// Takes back the body of a [`Job`], for requests to come.
     pub fn recycle(&mut self, body: Vec<u8>) {
-        self.common.queue.recycle(body);
+        self.common.pending.recycle(body);
     }
 
     /// The end of a call that was started. Of a call that is not running, nothing is kept.
@@ -123,12 +125,12 @@ fn finish(
     clock: u64,
     end: &End<'_>,
 ) {
-    timers::disarm(common, slot, key);
+    timers::leave(common, slot);
     match *end {
         End::Done { status, metadata, body } => {
             let status = keep(common, slot, status, metadata, body);
             slot.state = State::Done(status);
-            slot.hush = clock.saturating_add(REPLAY_INTERVAL);
+            slot.hush(clock, REPLAY_INTERVAL);
             common.counters.count(match status {
                 Code::Ok => Done::Ok,
                 _ => Done::Failed,
@@ -155,7 +157,7 @@ fn keep(
     metadata: MetadataRef<'_>,
     body: &[u8],
 ) -> Code {
-    let spec = common.methods.get(slot.method as usize);
+    let spec = common.methods.get(usize::from(slot.method));
     let longest = spec.map_or(0, |spec| spec.longest_reply);
     let room = spec.map_or(0, MethodSpec::reply_room);
     let replies = &mut common.memory.replies;

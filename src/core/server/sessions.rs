@@ -303,7 +303,7 @@ fn sweep(common: &mut Common, session: &mut Session, short: Short, clock: u64) -
 /// Gives up a reply that its caller can no longer want, and buffers that hold none.
 fn reclaim_reply(common: &mut Common, slot: &mut Slot, clock: u64) {
     match slot.state {
-        State::Queued { .. } | State::Running { .. } => return,
+        State::Queued | State::Running { .. } => return,
         State::Done(_) if clock <= slot.expiry.saturating_add(GRACE) => return,
         State::Done(_) => {
             slot.state = State::Gone;

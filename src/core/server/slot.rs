@@ -6,6 +6,7 @@
 
 use super::kept::Kept;
 use super::memory::Budget;
+use super::pending::NONE;
 use crate::wire::{CallId, Code, MetadataRef, Reason, SlotState};
 
 /// How far a call has come. RECEIVING is missing: a request of one datagram goes through at once.
@@ -14,8 +15,8 @@ pub(super) enum State {
     /// No call has used this slot yet.
     #[default]
     Empty,
-    /// It waits for a worker, under this number in the queue.
-    Queued { ticket: u64 },
+    /// It waits for a worker.
+    Queued,
     /// Its handler runs; `cancelled` once that was told that nobody waits.
     Running { cancelled: bool },
     /// It ran; the slot has the reply.
@@ -32,7 +33,7 @@ impl State {
     /// QUEUED or RUNNING, and which of the two.
     pub(super) fn progress(self) -> Option<SlotState> {
         match self {
-            State::Queued { .. } => Some(SlotState::Queued),
+            State::Queued => Some(SlotState::Queued),
             State::Running { .. } => Some(SlotState::Running),
             _ => None,
         }
@@ -49,30 +50,26 @@ pub(super) struct Slot {
     pub(super) fingerprint: u64,
     /// When the call may no longer start.
     pub(super) expiry: u64,
-    /// Arrival of the first copy.
-    pub(super) first: u64,
     /// Arrival of the latest copy from a proved address, to which answers refer.
     pub(super) latest: u64,
-    /// No duplicate is answered before this.
-    pub(super) hush: u64,
-    /// When the call's timer goes off; zero for none.
-    pub(super) timer: u64,
     /// The reply, when DONE: its metadata as they are kept, then its body; with all that they
     /// take in a datagram. Its memory is kept for the slot's next call.
     reply: Kept,
+    /// Its entry among the calls that wait for a worker or are run by one.
+    pub(super) entry: u32,
+    /// No duplicate is answered so soon after `latest`, µs.
+    quiet: u32,
     /// Bytes reserved beyond what `reply` holds, while one is yet to come.
     reserved: u16,
     /// Index of the method.
-    pub(super) method: u32,
+    pub(super) method: u16,
     /// Attempt of the latest copy.
     pub(super) attempt: u8,
     /// Which of the session's addresses the latest copy came from.
     pub(super) route: u8,
-    /// PROGRESS has gone unasked.
-    pub(super) unasked: bool,
-    /// What of `reply` is metadata, in units of four bytes.
-    metadata_units: u8,
 }
+
+const _: () = assert!(size_of::<Slot>() == 72);
 
 impl Default for Slot {
     fn default() -> Self {
@@ -81,22 +78,48 @@ impl Default for Slot {
             state: State::Empty,
             fingerprint: 0,
             expiry: 0,
-            first: 0,
             latest: 0,
-            hush: 0,
-            timer: 0,
             reply: Kept::default(),
+            entry: NONE,
+            quiet: 0,
             reserved: 0,
             method: 0,
             attempt: 0,
             route: 0,
-            unasked: false,
-            metadata_units: 0,
         }
     }
 }
 
 impl Slot {
+    /// Another call begins here with this copy; no answer of it has gone.
+    pub(super) fn begin(&mut self, call: CallId, clock: u64, attempt: u8, route: u8) {
+        self.call = call;
+        self.quiet = 0;
+        self.clear_reply();
+        self.hear(clock, attempt, route);
+    }
+
+    /// Notes a copy of its call. Whether a duplicate may be answered again.
+    pub(super) fn hear(&mut self, clock: u64, attempt: u8, route: u8) -> bool {
+        let quiet = self.latest.saturating_add(self.quiet.into()).saturating_sub(clock);
+        self.quiet = u32::try_from(quiet).unwrap_or(u32::MAX);
+        self.latest = clock;
+        self.attempt = attempt;
+        self.route = route;
+        self.quiet == 0
+    }
+
+    /// Whether a duplicate may be answered again.
+    pub(super) fn may_speak(&self, clock: u64) -> bool {
+        clock >= self.latest.saturating_add(self.quiet.into())
+    }
+
+    /// It has been answered: no duplicate is for so long, µs.
+    pub(super) fn hush(&mut self, clock: u64, long: u64) {
+        let quiet = clock.saturating_add(long).saturating_sub(self.latest);
+        self.quiet = u32::try_from(quiet).unwrap_or(u32::MAX);
+    }
+
     /// Makes room for a reply of `room` bytes.
     #[must_use]
     pub(super) fn reserve(&mut self, room: usize, replies: &mut Budget) -> bool {
@@ -124,14 +147,12 @@ impl Slot {
         let option = metadata.option_len();
         let size = option + body.len();
         debug_assert!(size <= room);
-        let place = self.reply.make(size.min(room), room);
+        let place = self.reply.make(size.min(room), option, room);
         if let Some((kept, rest)) = place.split_at_mut_checked(option) {
             metadata.keep(kept);
-            for (place, byte) in rest.iter_mut().zip(body) {
-                *place = *byte;
-            }
+            let body = body.get(..rest.len()).unwrap_or_default();
+            rest.copy_from_slice(body);
         }
-        self.metadata_units = u8::try_from(option / 4).unwrap_or(u8::MAX);
         replies.give(room - self.reply.held());
     }
 
@@ -149,20 +170,18 @@ impl Slot {
 
     /// What of that are options.
     pub(super) fn metadata_len(&self) -> usize {
-        usize::from(self.metadata_units) * 4
+        self.reply.metadata_len()
     }
 
     /// Forgets the reply, and keeps its memory.
     pub(super) fn clear_reply(&mut self) {
         self.reply.clear();
-        self.metadata_units = 0;
     }
 
     /// Gives up the reply and its memory.
     pub(super) fn drop_reply(&mut self, replies: &mut Budget) {
         replies.give(self.reply.held());
         self.reply = Kept::default();
-        self.metadata_units = 0;
         self.unreserve(replies);
     }
 

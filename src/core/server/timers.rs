@@ -4,6 +4,7 @@
 use super::common::Common;
 use super::counters::Done;
 use super::outgoing::{Answer, Say};
+use super::pending::NONE;
 use super::request::PROGRESS_INTERVAL;
 use super::routes::Routes;
 use super::session::Session;
@@ -17,32 +18,32 @@ use crate::wire::Reason;
 const UNASKED: u64 = 200_000;
 
 /// Sets a call's timer to what is due next about it.
-pub(super) fn arm(common: &mut Common, slot: &mut Slot, key: CallKey) {
-    disarm(common, slot, key);
+pub(super) fn arm(common: &mut Common, slot: &Slot) {
+    let Some(entry) = common.pending.get_mut(slot.entry) else { return };
     let expires = match slot.state {
-        State::Queued { .. } => common.rules.hold(Rule::ExpiryAtStart),
+        State::Queued => common.rules.hold(Rule::ExpiryAtStart),
         State::Running { cancelled } => !cancelled,
-        _ => return,
+        _ => false,
     };
-    let unasked = (!slot.unasked).then(|| slot.first.saturating_add(UNASKED));
+    let unasked = (!entry.unasked).then(|| entry.first.saturating_add(UNASKED));
     let expiry = expires.then_some(slot.expiry);
-    if let Some(due) = unasked.into_iter().chain(expiry).min() {
-        slot.timer = due.max(1);
-        common.timers.insert((slot.timer, key));
+    match unasked.into_iter().chain(expiry).min() {
+        Some(due) => common.pending.arm(slot.entry, due),
+        None => common.pending.disarm(slot.entry),
     }
 }
 
-/// Stops a call's timer.
-pub(super) fn disarm(common: &mut Common, slot: &mut Slot, key: CallKey) {
-    if slot.timer != 0 {
-        common.timers.remove(&(slot.timer, key));
-        slot.timer = 0;
+/// The slot's call waits and runs no more, or nobody wants it: there is nothing due about it.
+pub(super) fn leave(common: &mut Common, slot: &mut Slot) {
+    if slot.entry != NONE {
+        let entry = std::mem::replace(&mut slot.entry, NONE);
+        common.pending.remove(entry, &mut common.memory.records);
     }
 }
 
 /// A waiting call whose time is over: it never runs, and whoever waits is told.
 pub(super) fn expire(common: &mut Common, routes: &Routes, slot: &mut Slot, key: CallKey) {
-    disarm(common, slot, key);
+    leave(common, slot);
     slot.unreserve(&mut common.memory.replies);
     slot.state = State::Refused(Reason::Expired);
     common.counters.count(Done::ExpiredInQueue);
@@ -58,11 +59,9 @@ fn fire(common: &mut Common, session: &mut Session, key: CallKey, clock: u64) {
     let Some(slot) = table.slot_mut(number).filter(|slot| slot.call == key.call) else {
         return;
     };
-    slot.timer = 0;
     if clock >= slot.expiry {
         match slot.state {
-            State::Queued { ticket } if common.rules.hold(Rule::ExpiryAtStart) => {
-                common.queue.remove(ticket, &mut common.memory.records);
+            State::Queued if common.rules.hold(Rule::ExpiryAtStart) => {
                 load.queued -= 1;
                 expire(common, routes, slot, key);
                 return;
@@ -74,23 +73,24 @@ fn fire(common: &mut Common, session: &mut Session, key: CallKey, clock: u64) {
             _ => {}
         }
     }
-    if !slot.unasked && clock >= slot.first.saturating_add(UNASKED) {
-        slot.unasked = true;
+    let Some(entry) = common.pending.get_mut(slot.entry) else { return };
+    if !entry.unasked && clock >= entry.first.saturating_add(UNASKED) {
+        entry.unasked = true;
         if let Some(state) = slot.state.progress()
-            && clock >= slot.hush
+            && slot.may_speak(clock)
         {
-            slot.hush = clock.saturating_add(PROGRESS_INTERVAL);
+            slot.hush(clock, PROGRESS_INTERVAL);
             common.counters.count(Done::Unasked);
             common.send(Answer::of_call(key, slot, routes, Say::Progress(state)));
         }
     }
-    arm(common, slot, key);
+    arm(common, slot);
 }
 
 impl Server {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; never before then.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let call = self.common.timers.first().map(|(due, _)| *due);
+        let call = self.common.pending.next().map(|(due, _)| due);
         let due = call.into_iter().chain(self.sessions.poll_timeout()).min();
         due.map(|due| self.time(due))
     }
@@ -98,10 +98,13 @@ impl Server {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
         let clock = self.clock(now);
-        while let Some(&(due, key)) = self.common.timers.first()
+        while let Some((due, number)) = self.common.pending.next()
             && due <= clock
         {
-            self.common.timers.remove(&(due, key));
+            self.common.pending.disarm(number);
+            let Some(key) = self.common.pending.get_mut(number).map(|entry| entry.key) else {
+                break;
+            };
             if let Some(session) = self.sessions.get_mut(key.session) {
                 fire(&mut self.common, session, key, clock);
             }

@@ -403,7 +403,7 @@ fn completion_names_its_call() {
 #[test]
 fn no_room_for_a_record_is_no_refusal() {
     let scenario = |rule| {
-        let config = ServerConfig { record_memory: 3_500, ..ServerConfig::default() };
+        let config = ServerConfig { record_memory: 3_000, ..ServerConfig::default() };
         let mut stage = Stage::with(rule, config);
         let mut calls = Vec::new();
         // Each call of the queue takes memory for its body, until there is none for a record.
