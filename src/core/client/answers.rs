@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::call::Phase;
+use super::call::{Phase, attempt_number};
 use super::handshake::same_place;
 use super::{CallHandle, Client, FlowId};
 use crate::core::Time;
@@ -34,6 +34,9 @@ impl Client {
         match parse_from_server(datagram) {
             Ok(datagram) => self.take(now, from, datagram),
             Err(_) => self.counters.dropped_malformed += 1,
+        }
+        for flow in self.flows.ids() {
+            self.look_at_overtaken(now, flow);
         }
         self.advance(now);
     }
@@ -141,7 +144,8 @@ impl Client {
         let Some(rtt) = now.since(sent).checked_sub(hold) else {
             return;
         };
-        if rtt >= hold / 1000 && self.flows.get_mut(flow).is_some_and(|flow| flow.sample(rtt)) {
+        let Some(path) = self.flows.get_mut(flow) else { return };
+        if rtt >= hold / 1000 && path.sample(now, rtt) {
             self.rearm(flow);
         }
     }
@@ -176,16 +180,22 @@ impl Client {
 
     /// When the copy was sent that is answered; its round trip is a sample.
     fn asked(&mut self, now: Time, answer: &Answer) -> Option<Time> {
+        let flow = self.sessions.get(answer.session)?.flow;
         let sent = if let Some(handle) = self.find_call(answer) {
-            match &mut self.calls.get_mut(handle)?.phase {
-                Phase::Issued(issue) => issue.recent.take(answer.attempt),
-                _ => None,
+            let Phase::Issued(issue) = &mut self.calls.get_mut(handle)?.phase else { return None };
+            let sent = issue.recent.take(answer.attempt)?;
+            let path = self.flows.get_mut(flow)?;
+            if answer.attempt == attempt_number(issue.sends) {
+                path.order.answered(issue.order);
+            } else if let Some(declared) = issue.doubted.take() {
+                // An earlier copy is answered: it was late, not lost.
+                path.was_not_lost(declared);
             }
+            sent
         } else {
             let ping = self.find_ping(answer.session, answer.call)?;
-            self.ping_sent(ping, answer.attempt)
-        }?;
-        let flow = self.sessions.get(answer.session)?.flow;
+            self.ping_sent(ping, answer.attempt)?
+        };
         if let Some(hold_us) = answer.hold_us {
             self.sample(now, flow, sent, hold_us);
         }
@@ -234,7 +244,21 @@ impl Client {
         };
         self.counters.used += 1;
         self.leave_flight(handle);
+        if !self.slow.is_empty() {
+            self.note_taken(now, handle);
+        }
         self.end_answered(now, handle, status, metadata, body);
+    }
+
+    /// How long a call took, for those of its method that follow.
+    fn note_taken(&mut self, now: Time, handle: CallHandle) {
+        if let Some(call) = self.calls.get(handle)
+            && let Phase::Issued(issue) = &call.phase
+            && let Some(session) = self.sessions.get(issue.session)
+            && let Some(rtt) = self.flows.get(session.flow).and_then(|flow| flow.overdue())
+        {
+            self.slow.note(call.method, now.since(issue.first), rtt);
+        }
     }
 
     fn on_progress(&mut self, now: Time, answer: &Answer, state: SlotState) {
@@ -256,6 +280,17 @@ impl Client {
         };
         issue.progress = Some(now);
         issue.retry_at = None;
+        issue.overdue_at = None;
+        let doubted = issue.doubted.take();
+        if let Some(declared) = doubted {
+            // The server had the call already: it takes its time.
+            self.slow.add(call.method, now.since(issue.first));
+            if let Some(session) = self.sessions.get(issue.session)
+                && let Some(flow) = self.flows.get_mut(session.flow)
+            {
+                flow.was_not_lost(declared);
+            }
+        }
         if std::mem::take(&mut issue.queued)
             && let Some(session) = self.sessions.get(issue.session)
             && let Some(flow) = self.flows.get_mut(session.flow)

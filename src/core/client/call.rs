@@ -174,6 +174,12 @@ pub(super) struct Issue {
     pub(super) progress: Option<Time>,
     /// Why the server last said *later*, which says nothing about what becomes of the call.
     pub(super) put_off: Option<Reason>,
+    /// The number of the last copy in the order of all copies to its server.
+    pub(super) order: u64,
+    /// Set once later copies have overtaken the last one: when that counts as lost.
+    pub(super) overdue_at: Option<Time>,
+    /// When a copy was declared lost because it had been overtaken.
+    pub(super) doubted: Option<Time>,
     /// Set when a copy was declared lost before the next one was due: when it is due, at latest.
     pub(super) retry_at: Option<Time>,
     /// The path for which a copy was repeated at once.
@@ -185,11 +191,19 @@ pub(super) struct Issue {
 impl Issue {
     /// When the copy in flight is declared lost.
     pub(super) fn lost_at(&self, flow: &Flow) -> Time {
-        self.last + self.jitter.lengthen(flow.interval())
+        let expires = self.last + self.jitter.lengthen(flow.interval());
+        self.overdue_at.map_or(expires, |overdue| overdue.min(expires))
     }
 
-    /// When the next copy is due: the last + RTO × the peer's factor × its own; slower once the
-    /// server has said that the call is in progress; and in any case one plain RTO before the
+    /// When the last copy counts as lost that later ones have overtaken: after `patience`, doubled
+    /// with each copy before it, so that a call which only takes its time does not drum.
+    pub(super) fn overdue(&self, patience: Duration) -> Time {
+        let doublings = self.sends.saturating_sub(1).min(DOUBLINGS_MAX);
+        self.last + patience.saturating_mul(1 << doublings)
+    }
+
+    /// When the next copy is due: the last + RTO × the peer's factor × its own; sooner if later
+    /// copies have overtaken that; slower once the server has said that the call is in progress; and in any case one plain RTO before the
     /// deadline, unless the copy before that is younger than an RTO.
     pub(super) fn copy_at(&self, flow: &Flow, deadline: Time) -> Time {
         let interval = self.jitter.lengthen(flow.interval());
@@ -201,7 +215,7 @@ impl Issue {
             let doublings = (copies / COPIES_PER_DOUBLING).min(DOUBLINGS_MAX);
             self.last + interval * (1 << doublings)
         };
-        if let Some(latest) = self.retry_at {
+        for latest in [self.retry_at, self.overdue_at].into_iter().flatten() {
             due = due.min(latest);
         }
         let rto = flow.rto();
@@ -241,6 +255,9 @@ mod tests {
             urgent: false,
             progress: None,
             put_off: None,
+            order: 0,
+            overdue_at: None,
+            doubted: None,
             retry_at: None,
             challenged: None,
             fencing: false,
@@ -285,5 +302,23 @@ mod tests {
         assert_eq!(recent.take(5), Some(at(5)));
         assert_eq!(recent.take(5), None);
         assert_eq!(recent.take(3), Some(at(3)));
+    }
+
+    #[test]
+    fn patience_with_an_overtaken_call_doubles_with_each_copy() {
+        assert_eq!(issue(1, at(100)).overdue(8 * MS), at(108));
+        assert_eq!(issue(2, at(100)).overdue(8 * MS), at(116));
+        assert_eq!(issue(5, at(100)).overdue(8 * MS), at(228));
+    }
+
+    #[test]
+    fn overtaken_copy_is_lost_and_repeated_when_overdue_or_expired_whichever_comes_first() {
+        let flow = Flow::new(100 * MS, MS);
+        let mut overtaken = issue(1, at(0));
+        overtaken.overdue_at = Some(at(30));
+        assert_eq!(overtaken.lost_at(&flow), at(30));
+        assert_eq!(overtaken.copy_at(&flow, at(1_000_000)), at(30));
+        overtaken.overdue_at = Some(at(300));
+        assert_eq!(overtaken.lost_at(&flow), at(100));
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Timers are worked out anew when they fire, because the interval may have grown meanwhile.
 
+use std::time::Duration;
+
 use super::call::{Issue, Phase};
 use super::flow::Flow;
-use super::{CallHandle, Client, Key};
+use super::{CallHandle, Client, FlowId, Key};
 use crate::core::Time;
 
 impl Client {
@@ -48,6 +50,31 @@ impl Client {
                         self.hurry(handle);
                     }
                 }
+                self.arm(handle);
+            }
+        }
+    }
+
+    /// Looks at the copies that later ones have overtaken: what is still in flight of them is
+    /// lost, or will be when its answer is overdue too. The second condition is needed because
+    /// handlers take different times, so that answers come out of order without any loss.
+    pub(super) fn look_at_overtaken(&mut self, now: Time, id: FlowId) {
+        while let Some(flow) = self.flows.get_mut(id)
+            && let Some((handle, order)) = flow.order.pop_overtaken()
+        {
+            let Some(call) = self.calls.get_mut(handle) else { continue };
+            let method = call.method;
+            let Phase::Issued(issue) = &mut call.phase else { continue };
+            let Some(patience) = flow.overdue() else { continue };
+            if issue.order != order || !issue.in_flight || issue.progress.is_some() {
+                continue;
+            }
+            let usual = self.slow.usual(method).map_or(Duration::ZERO, |usual| usual + usual / 8);
+            let overdue = issue.overdue(patience.max(usual));
+            issue.overdue_at = Some(overdue);
+            if overdue <= now {
+                self.on_call_timer(now, handle);
+            } else {
                 self.arm(handle);
             }
         }
@@ -114,6 +141,11 @@ fn expire(
     let copy_at = issue.copy_at(flow, deadline);
     if issue.in_flight && issue.lost_at(flow) <= now {
         issue.in_flight = false;
+        if issue.overdue_at.is_some_and(|overdue| overdue <= now) {
+            issue.doubted = Some(now);
+            // It is no copy by the timer, of which there are few.
+            issue.reckoned_from = issue.reckoned_from.saturating_add(1);
+        }
         // The backoff that follows is of later copies.
         issue.retry_at = Some(copy_at);
         flow.declared_lost(now, issue.last);

@@ -1,24 +1,17 @@
-//! One server's path: round-trip time, backoff, and how many copies may be in flight.
+//! One server's path: round-trip time, backoff, and what is in flight on it.
 //!
 //! It must not know what a call is: it counts copies. A copy is in flight from its sending until
-//! it is answered or declared lost. Invariants: the factor is a power of two and doubles at most
-//! once in an interval; the window is never below 2.
+//! it is answered or declared lost. Invariant: the factor is a power of two and doubles at most
+//! once in an interval.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::CallHandle;
-use crate::core::{RttEstimator, Time, Uncompared};
-
-/// Copies that may be in flight before anything is known of the path (RFC 6928's ten segments).
-const WINDOW_INITIAL: u32 = 10;
-
-/// The window never shrinks below this while anything is heard.
-const WINDOW_LEAST: u32 = 4;
-
-/// The window after an RTO of silence.
-const WINDOW_SILENT: u32 = 2;
+use super::order::Order;
+use super::window::{Sign, Window};
+use crate::core::{Prf, RttEstimator, Time, Uncompared};
 
 /// No round trip is longer than this, 5 min (twice the 2 minutes that RFC 8085 section 3.3 gives a
 /// datagram, and some): a longer one was a clock that jumped.
@@ -39,6 +32,26 @@ impl Jitter {
     /// `interval`, lengthened.
     pub(super) fn lengthen(self, interval: Duration) -> Duration {
         interval + interval * u32::from(self.0) / 4096
+    }
+}
+
+/// Where jitters come from: each random number serves for four. No one gains by guessing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Jitters {
+    drawn: u64,
+    left: u8,
+}
+
+impl Jitters {
+    /// The next one, evenly from 0 to a quarter.
+    pub(super) fn next(&mut self, random: &mut Prf) -> Jitter {
+        if self.left == 0 {
+            *self = Self { drawn: random.next_u64(), left: 4 };
+        }
+        let drawn = self.drawn & 0xffff;
+        self.drawn >>= 16;
+        self.left -= 1;
+        Jitter(u16::try_from((drawn * Jitter::BOUND) >> 16).unwrap_or(0))
     }
 }
 
@@ -94,6 +107,10 @@ impl Flows {
         self.0.get_mut(id.0).map(|(_, flow)| flow)
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = FlowId> + use<> {
+        (0..self.0.len()).map(FlowId)
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (FlowId, &mut Flow)> {
         (0..).map(FlowId).zip(self.0.iter_mut().map(|(_, flow)| flow))
     }
@@ -110,18 +127,11 @@ pub(super) struct Flow {
     /// When something valid was last heard, and when the factor was last doubled.
     heard: Option<Time>,
     doubled: Option<Time>,
-    /// Copies that may be in flight; below `threshold` it grows by one with each answer, above it
-    /// by one with each window of answers.
-    window: u32,
-    threshold: u32,
-    answers: u32,
-    /// The session's number of slots: there are never more calls than that.
-    window_max: u32,
-    /// When the window was last halved: losses of what was sent before are of the same event.
-    cut: Option<Time>,
-    in_flight: u32,
-    /// Most copies in flight since there were none.
-    peak: u32,
+    /// RTO without backoff, as of the last sample.
+    rto: Uncompared<Duration>,
+    window: Window,
+    /// In which order copies went, and which of them were overtaken.
+    pub(super) order: Order,
     /// The RTO for which the timers in flight were last worked out.
     armed_rto: Uncompared<Duration>,
     /// Calls whose next copy waits for room; they go before new calls, the oldest first.
@@ -137,13 +147,9 @@ impl Flow {
             factor: 1,
             heard: None,
             doubled: None,
-            window: WINDOW_INITIAL,
-            threshold: u32::MAX,
-            answers: 0,
-            window_max: WINDOW_INITIAL,
-            cut: None,
-            in_flight: 0,
-            peak: 0,
+            rto: Uncompared(initial_rto.min(RTT_MAX)),
+            window: Window::default(),
+            order: Order::default(),
             armed_rto: Uncompared(initial_rto),
             lost: BTreeSet::new(),
         }
@@ -151,30 +157,35 @@ impl Flow {
 
     /// Takes the number of slots of a new session.
     pub(super) fn set_window_max(&mut self, slots: u32) {
-        self.window_max = slots.max(WINDOW_SILENT);
-        self.window = self.window.min(self.window_max);
+        self.window.set_max(slots);
     }
 
     /// RTO, without backoff.
     pub(super) fn rto(&self) -> Duration {
-        self.rtt.rto(self.initial_rto, self.rto_floor)
+        *self.rto
     }
 
     /// RTO × the peer's factor: the current interval.
     pub(super) fn interval(&self) -> Duration {
-        self.rto() * self.factor
+        if self.factor == 1 { *self.rto } else { *self.rto * self.factor }
     }
 
     pub(super) fn srtt(&self) -> Option<Duration> {
         self.rtt.srtt()
     }
 
+    /// When the answer to a copy is overdue that later ones have overtaken; `None` before there is
+    /// a sample.
+    pub(super) fn overdue(&self) -> Option<Duration> {
+        self.rtt.overdue()
+    }
+
     pub(super) fn window(&self) -> u32 {
-        self.window
+        self.window.size()
     }
 
     pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight
+        self.window.in_flight()
     }
 
     #[cfg(test)]
@@ -184,46 +195,28 @@ impl Flow {
 
     /// Whether there is room for a copy.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < self.window
+        self.window.has_room()
     }
 
     /// A copy went out.
     pub(super) fn sent(&mut self) {
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.peak = self.peak.max(self.in_flight);
+        self.window.sent();
     }
 
     /// A copy turned out never to have left, or nobody waits for it any more.
     pub(super) fn withdrawn(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if self.in_flight == 0 {
-            self.peak = 0;
-        }
+        self.window.withdrawn();
     }
 
-    /// A copy in flight was answered. The window grows only while it is used: answers to a
-    /// trickle say nothing about room for a flood (RFC 8085 section 3.1.2, RFC 7661).
+    /// A copy in flight was answered.
     pub(super) fn answered(&mut self) {
-        let used = self.peak.saturating_mul(2) > self.window;
-        self.withdrawn();
-        if !used || self.window >= self.window_max {
-            return;
-        }
-        if self.window < self.threshold {
-            self.window += 1;
-            return;
-        }
-        self.answers += 1;
-        if self.answers >= self.window {
-            self.answers = 0;
-            self.window += 1;
-        }
+        self.window.answered();
     }
 
     /// Something valid was heard: the backoff is over. Whether all timers must be worked out anew.
     pub(super) fn heard(&mut self, now: Time) -> bool {
         self.heard = Some(now);
-        self.window = self.window.max(WINDOW_LEAST.min(self.window_max));
+        self.window.heard();
         let backed_off = self.factor > 1;
         self.factor = 1;
         backed_off
@@ -231,9 +224,10 @@ impl Flow {
 
     /// A sample of the round-trip time. Whether all timers must be worked out anew because the
     /// RTO fell by half or more.
-    pub(super) fn sample(&mut self, rtt: Duration) -> bool {
-        self.rtt.sample(rtt.min(RTT_MAX));
-        let rto = self.rto();
+    pub(super) fn sample(&mut self, now: Time, rtt: Duration) -> bool {
+        self.rtt.sample(now, rtt.min(RTT_MAX));
+        let rto = self.rtt.rto(self.initial_rto, self.rto_floor);
+        self.rto = Uncompared(rto);
         let fell = rto <= *self.armed_rto / 2;
         if fell || rto > *self.armed_rto {
             self.armed_rto = Uncompared(rto);
@@ -241,24 +235,20 @@ impl Flow {
         fell
     }
 
-    /// A copy, sent at `sent`, is declared lost: an interval passed and it was not answered.
+    /// A copy, sent at `sent`, is declared lost: it was not answered in time.
     pub(super) fn declared_lost(&mut self, now: Time, sent: Time) {
-        self.withdrawn();
-        let silent = self.unheard_since(sent);
-        if silent {
-            if self.window > WINDOW_SILENT {
-                self.threshold = (self.window / 2).max(WINDOW_LEAST);
-                self.window = WINDOW_SILENT;
-                self.answers = 0;
-                self.cut = Some(now);
-            }
-        } else if self.cut.is_none_or(|cut| sent >= cut) {
-            self.threshold = (self.window / 2).max(WINDOW_LEAST);
-            self.window = self.threshold.min(self.window_max);
-            self.answers = 0;
-            self.cut = Some(now);
-        }
+        let sign = match self.unheard_since(sent) {
+            true => Sign::Silence,
+            false if self.rtt.shows_queue() => Sign::Queue,
+            false => Sign::Chance,
+        };
+        self.window.lost(now, sent, sign);
         self.back_off(now, sent);
+    }
+
+    /// A copy that was declared lost at `declared` was not.
+    pub(super) fn was_not_lost(&mut self, declared: Time) {
+        self.window.was_not_lost(declared);
     }
 
     /// The copy sent at `sent` was under way for an interval: if nothing valid was heard meanwhile,
@@ -288,6 +278,12 @@ mod tests {
         flow
     }
 
+    /// Round trips have become longer: there is a queue.
+    fn queue(flow: &mut Flow) {
+        flow.sample(at(0), 10 * MS);
+        (0..100).for_each(|_| _ = flow.sample(at(0), 50 * MS));
+    }
+
     fn at(ms: u64) -> Time {
         Time::from_micros(ms * 1000)
     }
@@ -312,12 +308,13 @@ mod tests {
             flow.sent();
             flow.answered();
         }
-        assert_eq!(flow.window(), WINDOW_INITIAL);
+        assert_eq!(flow.window(), 10);
     }
 
     #[test]
     fn window_is_halved_once_for_the_losses_of_a_round_trip() {
         let mut flow = flow();
+        queue(&mut flow);
         (0..10).for_each(|_| flow.sent());
         flow.heard(at(50));
         flow.declared_lost(at(101), at(0));
@@ -345,6 +342,7 @@ mod tests {
     #[test]
     fn above_the_threshold_the_window_grows_by_one_with_each_window_of_answers() {
         let mut flow = flow();
+        queue(&mut flow);
         (0..10).for_each(|_| flow.sent());
         flow.heard(at(50));
         flow.declared_lost(at(100), at(0));
@@ -400,7 +398,7 @@ mod tests {
     #[test]
     fn rto_that_falls_by_half_asks_for_the_timers_anew() {
         let mut flow = flow();
-        assert!(flow.sample(5 * MS));
-        assert!(!flow.sample(5 * MS));
+        assert!(flow.sample(at(0), 5 * MS));
+        assert!(!flow.sample(at(0), 5 * MS));
     }
 }

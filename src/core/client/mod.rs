@@ -24,17 +24,20 @@ mod giving_up;
 mod handshake;
 mod inquiry;
 mod leaving;
+mod order;
 mod ping;
 mod refused;
 mod run;
 mod session;
 mod sessions;
 mod slots;
+mod slow;
 mod timers;
 mod transmit;
 mod types;
 mod waiting;
 mod wheel;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -44,12 +47,13 @@ use std::time::Duration;
 use self::call::{Call, Phase};
 use self::calls::Calls;
 pub use self::config::{ClientConfig, DEFAULT_TIMEOUT};
-use self::flow::{Flow, FlowId, Flows, Jitter};
+use self::flow::{Flow, FlowId, Flows, Jitter, Jitters};
 use self::handshake::Handshake;
 pub use self::inquiry::{Asked, Fate, Inquiry};
 use self::leaving::Closing;
 use self::ping::Ping;
 use self::sessions::Sessions;
+use self::slow::Slow;
 use self::timers::{Key, Timers};
 pub use self::types::{CallHandle, ClientCounters, Event, NewCall, Pong, SessionInfo, Transmit};
 use self::waiting::Waiting;
@@ -62,6 +66,7 @@ pub struct Client {
     config: ClientConfig,
     rules: Rules,
     random: Prf,
+    jitters: Jitters,
     servers: Vec<SocketAddr>,
     /// The server that answered last: later handshakes go there first.
     bound: Option<SocketAddr>,
@@ -71,6 +76,8 @@ pub struct Client {
     handshake: Option<Handshake>,
     flows: Flows,
     calls: Calls,
+    /// Methods whose calls are not thought lost soon.
+    slow: Slow,
     /// Calls in phase `Waiting`, the oldest first: those that may have side effects …
     waiting_risky: Waiting,
     /// … and those that have none, which never wait for a ping.
@@ -99,6 +106,7 @@ impl Client {
             config,
             rules: Rules::default(),
             random: Prf::new(&seed, "client"),
+            jitters: Jitters::default(),
             servers,
             bound: None,
             sessions: Sessions::default(),
@@ -106,6 +114,7 @@ impl Client {
             handshake: None,
             flows: Flows::default(),
             calls: Calls::default(),
+            slow: Slow::default(),
             waiting_risky: Waiting::default(),
             waiting_safe: Waiting::default(),
             paused: 0,
@@ -277,7 +286,7 @@ impl Client {
     }
 
     fn jitter(&mut self) -> Jitter {
-        Jitter(u16::try_from(self.random.below(Jitter::BOUND)).unwrap_or(0))
+        self.jitters.next(&mut self.random)
     }
 
     /// The path to `server`, made if there is none.

@@ -11,7 +11,7 @@ use super::flow::Jitter;
 use super::run::{Copied, Run};
 use super::{CallHandle, Client, FlowId, Transmit};
 use crate::core::{Time, micros};
-use crate::wire::{Datagram, Flags, FromClient, HEADER_LEN, SessionId, pad};
+use crate::wire::{Datagram, Flags, FromClient, HEADER_LEN, SessionId};
 
 /// A copy that may go next.
 #[derive(Debug, Clone, Copy)]
@@ -257,6 +257,9 @@ impl Client {
             urgent: false,
             progress: None,
             put_off: None,
+            order: 0,
+            overdue_at: None,
+            doubted: None,
             retry_at: None,
             challenged: None,
             fencing: false,
@@ -282,6 +285,7 @@ impl Client {
         issue.last = now;
         issue.jitter = jitter;
         issue.retry_at = None;
+        issue.overdue_at = None;
         issue.urgent = false;
         if std::mem::take(&mut issue.queued) {
             flow.lost.remove(&handle);
@@ -292,6 +296,7 @@ impl Client {
             if issue.sends > 1 {
                 self.counters.0.retransmitted += 1;
             }
+            issue.order = flow.order.sent(handle);
             if !issue.in_flight {
                 issue.in_flight = true;
                 flow.sent();
@@ -310,9 +315,7 @@ impl Client {
         let before = out.len();
         let mut first = None;
         for handle in handles {
-            let start = out.len();
-            let sent = self.emit_copy(*handle, out)?;
-            pad(out, start, size);
+            let sent = self.emit_copy(*handle, size, out)?;
             first.get_or_insert(sent);
         }
         let sent = first?;
@@ -326,8 +329,13 @@ impl Client {
         })
     }
 
-    /// Appends the copy of a call that was begun last.
-    fn emit_copy(&mut self, handle: CallHandle, out: &mut Vec<u8>) -> Option<Transmit> {
+    /// Appends the copy of a call that was begun last, padded to `size` bytes.
+    fn emit_copy(
+        &mut self,
+        handle: CallHandle,
+        size: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         let call = self.calls.get(handle)?;
         let Phase::Issued(issue) = &call.phase else { return None };
         let &Issue { session: id, id: call_id, fencing, .. } = issue;
@@ -351,8 +359,14 @@ impl Client {
                 body: &call.body,
             }
         };
-        let (server, issue) = (session.server, call.issues);
-        let sent = self.emit(server, Datagram { attempt, message }, out);
-        Some(Transmit { call: (!fencing).then_some((handle, attempt)), issue, ..sent })
+        Datagram { attempt, message }.emit_padded(out, size);
+        Some(Transmit {
+            remote: session.server,
+            size,
+            segment_size: None,
+            call: (!fencing).then_some((handle, attempt)),
+            hello: false,
+            issue: call.issues,
+        })
     }
 }

@@ -95,6 +95,50 @@ fn ten_thousand_increments_through_a_bad_network_are_ten_thousand() {
     }
 }
 
+/// A world with one client that has 64 calls at a time on a path without jitter and with a round
+/// trip of 1 ms, through which this part of the datagrams is lost.
+fn steady_world(loss: f64, methods: &[Method], service_most: Duration) -> Report {
+    let drawn = Plan::draw(0, Kind::Fair, 10_000);
+    let faults = Faults { loss, delay: Duration::from_micros(500), ..Faults::NONE };
+    let direction = Direction { faults, straggle: 0.0, straggle_most: Duration::ZERO };
+    let work = Workload {
+        calls: 10_000,
+        at_a_time: 64,
+        think: 0.0,
+        timeout: (Duration::from_secs(60), Duration::from_secs(60)),
+        methods: methods.to_vec(),
+        service_most,
+        blocked: 0.0,
+        unsent: 0.0,
+        ..drawn.work[0].clone()
+    };
+    let paths = vec![(direction, direction)];
+    let plan = Plan { paths, work: vec![work], errors_ppm: vec![0, 0], ..drawn };
+    let report = World::new(0, plan).run().unwrap_or_else(|violation| panic!("{violation}"));
+    assert_eq!((report.ends.ok, report.runs), (10_000, 10_000), "{report:?}");
+    report
+}
+
+#[test]
+fn random_losses_do_not_pin_the_client_to_its_timers() {
+    // 157 rounds of 64 calls take 0.16 s if nothing is lost. At 5 %, a timer of 10 ms for each call
+    // that loses a datagram would add as much again, and a window that each loss halves seconds.
+    for (loss, span_ms_max) in [(0.0, 185), (0.01, 185), (0.05, 230)] {
+        let span_ms = steady_world(loss, &[Method::Count], Duration::ZERO).span_us / 1000;
+        println!("{loss}: {span_ms} ms");
+        assert!(span_ms <= span_ms_max, "{loss}: {span_ms} ms");
+    }
+}
+
+#[test]
+fn slow_calls_among_fast_ones_cost_few_datagrams_more() {
+    let service_most = Duration::from_millis(8);
+    let report = steady_world(0.0, &[Method::Count, Method::Work], service_most);
+    println!("{} datagrams, {} ms", report.traffic.sent, report.span_us / 1000);
+    // A request and a reply for each, and a tenth more.
+    assert!(report.traffic.sent <= 22_000, "{} datagrams", report.traffic.sent);
+}
+
 /// How many of the worlds notice that a rule is dropped, for each rule.
 #[test]
 #[ignore = "a measure of the simulator's strength, for those who change it"]

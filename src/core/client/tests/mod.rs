@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err, reason = "calls end once each")]
 
 mod cancelling;
+mod early;
 mod handshake;
 mod inquiry;
 mod metadata;

@@ -250,6 +250,27 @@ fn lossy_and_duplicating_path_runs_every_call_exactly_once() {
     assert!(pair.run_once_each());
 }
 
+/// The time within which all but one call in so many end, for a path without jitter.
+fn nearly_all_within(loss: f64, one_in: usize) -> Duration {
+    let faults = Faults { loss, delay: MS / 2, ..Faults::default() };
+    let mut pair = Pair::new(faults, 4);
+    let ends = pair.increments(5000, 64);
+    let mut elapsed: Vec<Duration> = ends.iter().flatten().map(|reply| reply.elapsed).collect();
+    assert_eq!(elapsed.len(), 5000, "all end Ok");
+    assert!(pair.run_once_each());
+    elapsed.sort();
+    elapsed[elapsed.len() - 1 - elapsed.len() / one_in]
+}
+
+#[test]
+fn loss_among_many_calls_is_mended_in_a_few_round_trips() {
+    // A round trip takes 1 ms, the RTO is 10 ms at least.
+    let p99 = nearly_all_within(0.01, 100);
+    assert!(p99 <= 4 * MS, "{p99:?}");
+    let p99 = nearly_all_within(0.05, 100);
+    assert!(p99 <= 9 * MS, "{p99:?}");
+}
+
 #[test]
 fn slow_handler_runs_once_and_its_client_does_not_drum() {
     let mut pair = Pair::new(path(0.0, 0.0), 3);
