@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Load, Program, Run, Serve};
+use crate::settings::{Load, Program, Run, Serve, may_use};
 
 /// Calls in flight, where many are.
 pub(crate) const DEPTHS: [usize; 3] = [64, 512, 4096];
@@ -226,6 +226,7 @@ fn all() -> Vec<Case> {
 pub(crate) fn chosen(run: &Run) -> Vec<Case> {
     let seconds = run.seconds.unwrap_or(if run.quick { 0.15 } else { 0.5 });
     let ms = |seconds: f64| (seconds * 1000.0).round() as u64;
+    let bound = may_use(&[run.server_core, run.client_core]);
     let mut cases = all();
     cases.retain(|case| case.quick || !run.quick);
     cases.retain(|case| {
@@ -236,6 +237,9 @@ pub(crate) fn chosen(run: &Run) -> Vec<Case> {
         let longer = if case.load.lossy { 3.0 } else { 1.0 };
         case.load.run_ms = ms(seconds * longer);
         case.load.warm_up_ms = ms(seconds * longer / 3.0);
+        if !bound {
+            continue;
+        }
         case.serve.cores = vec![run.server_core];
         case.load.cores = vec![run.client_core];
         if case.group == Group::Threads {

@@ -34,6 +34,9 @@ pub(crate) fn run(run: &Run) -> Result<(), Error> {
     if cases.is_empty() {
         return Err("no case is called so; --list names them".into());
     }
+    if cases.iter().any(|case| case.load.cores.is_empty()) {
+        eprintln!("peers: not both cores are to be had: nothing is bound to any");
+    }
     let begin = Instant::now();
     let (inside, outside): (Vec<_>, Vec<_>) =
         cases.iter().cloned().partition(|case| case.group.in_namespace());

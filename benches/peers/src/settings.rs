@@ -251,6 +251,13 @@ impl Load {
     }
 }
 
+/// Whether this process may use these cores.
+pub(crate) fn may_use(cores: &[usize]) -> bool {
+    let itself = nix::unistd::Pid::from_raw(0);
+    let may = nix::sched::sched_getaffinity(itself);
+    may.is_ok_and(|may| cores.iter().all(|core| may.is_set(*core).unwrap_or(false)))
+}
+
 /// Binds this process to these cores.
 pub(crate) fn pin(cores: &[usize]) -> Result<(), Error> {
     if cores.is_empty() {
