@@ -224,7 +224,7 @@ fn all() -> Vec<Case> {
 
 /// Those that are to be run.
 pub(crate) fn chosen(run: &Run) -> Vec<Case> {
-    let seconds = run.seconds.unwrap_or(if run.quick { 0.15 } else { 0.5 });
+    let seconds = run.seconds.unwrap_or(if run.quick { 0.15 } else { 0.45 });
     let ms = |seconds: f64| (seconds * 1000.0).round() as u64;
     let bound = may_use(&[run.server_core, run.client_core]);
     let mut cases = all();

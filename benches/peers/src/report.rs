@@ -104,6 +104,14 @@ pub(crate) fn markdown(results: &Results, cases: &[Case]) -> String {
     text
 }
 
+/// A page with these tables in the place of those that it has; `None` when it has no place.
+pub(crate) fn within(page: &str, tables: &str) -> Option<String> {
+    let (before, rest) = page.split_once("<!-- tables -->\n")?;
+    let (_, after) = rest.split_once("<!-- /tables -->")?;
+    let tables = tables.trim();
+    Some(format!("{before}<!-- tables -->\n\n{tables}\n\n<!-- /tables -->{after}"))
+}
+
 fn write(out: &mut String, results: &Results, cases: &[Case]) -> std::fmt::Result {
     let Host { kernel, processor, cores, programs } = &results.host;
     writeln!(out, "{kernel}, {processor}, {cores} cores; {}.\n", programs.join(", "))?;
@@ -216,6 +224,15 @@ mod tests {
         assert_eq!(median(&[3.0]), Some(3.0));
         assert_eq!(median(&[1.0, 2.0, 9.0]), Some(2.0));
         assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), Some(3.0));
+    }
+
+    #[test]
+    fn tables_take_the_place_of_those_before() {
+        let page = "a\n<!-- tables -->\nold\n<!-- /tables -->\nb\n";
+        let new = within(page, "\nnew\n").unwrap();
+        assert_eq!(new, "a\n<!-- tables -->\n\nnew\n\n<!-- /tables -->\nb\n");
+        assert_eq!(within(&new, "\nnew\n"), Some(new));
+        assert_eq!(within("a", "b"), None);
     }
 
     #[test]

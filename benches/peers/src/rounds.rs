@@ -50,6 +50,11 @@ pub(crate) fn run(run: &Run) -> Result<(), Error> {
     std::fs::create_dir_all(&run.out)?;
     std::fs::write(run.out.join("results.md"), &text)?;
     std::fs::write(run.out.join("results.json"), serde_json::to_string_pretty(&results)?)?;
+    if let Some(page) = &run.page {
+        let with = report::within(&std::fs::read_to_string(page)?, &text)
+            .ok_or("the page has no lines for the tables")?;
+        std::fs::write(page, with)?;
+    }
     eprintln!(
         "{} cases in {} s; saved in {}",
         cases.len(),

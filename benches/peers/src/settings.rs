@@ -23,7 +23,7 @@ pub(crate) struct Run {
     /// How often each case is run [default: 5; 1 with --quick].
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
-    /// Seconds that count in each run of a case [default: 0.5; 0.15 with --quick]. What has to
+    /// Seconds that count in each run of a case [default: 0.45; 0.15 with --quick]. What has to
     /// happen seldom enough to need longer runs takes three times that.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<f64>,
@@ -39,6 +39,9 @@ pub(crate) struct Run {
     /// Folder for results.json and results.md.
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers"))]
     pub(crate) out: PathBuf,
+    /// Puts the tables into this page, between the lines `<!-- tables -->` and `<!-- /tables -->`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
 }
 
 /// Who speaks.
