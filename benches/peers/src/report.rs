@@ -18,6 +18,8 @@ pub(crate) struct Results {
     pub(crate) host: Host,
     /// A quick run compares nothing.
     pub(crate) quick: bool,
+    /// How often each case was run.
+    pub(crate) rounds: usize,
     /// By the names of cases.
     pub(crate) summaries: BTreeMap<String, Summary>,
     pub(crate) goals: Vec<goals::Verdict>,
@@ -40,7 +42,8 @@ impl Results {
             }
         }
         let goals = goals::verdicts(&summaries);
-        Self { host, quick: run.quick, summaries, goals, shown }
+        let rounds = shown.values().map(Vec::len).max().unwrap_or(0);
+        Self { host, quick: run.quick, rounds, summaries, goals, shown }
     }
 }
 
@@ -114,7 +117,9 @@ pub(crate) fn within(page: &str, tables: &str) -> Option<String> {
 
 fn write(out: &mut String, results: &Results, cases: &[Case]) -> std::fmt::Result {
     let Host { kernel, processor, cores, programs } = &results.host;
-    writeln!(out, "{kernel}, {processor}, {cores} cores; {}.\n", programs.join(", "))?;
+    let rounds = results.rounds;
+    writeln!(out, "{kernel}, {processor}, {cores} cores; {}.", programs.join(", "))?;
+    writeln!(out, "Medians of {rounds} rounds.\n")?;
     if results.quick {
         writeln!(out, "A quick run: it shows that all of this works, and compares nothing.\n")?;
     }
