@@ -118,6 +118,25 @@ impl Leases {
         Some(place)
     }
 
+    /// All places that have a timer, in order.
+    #[cfg(test)]
+    pub(super) fn places(&self, sessions: &Rows<Session>) -> Vec<u32> {
+        let mut all = Vec::new();
+        let first = (self.passed + 1..self.passed + RING).find(|tick| self.head(*tick) != NONE);
+        assert_eq!(self.next, first);
+        for tick in self.passed + 1..self.passed + RING {
+            let (mut before, mut at) = (NONE, self.head(tick));
+            while let Some(session) = sessions.get(at) {
+                assert_eq!((u64::from(session.link.tick), session.link.before), (tick, before));
+                all.push(at);
+                (before, at) = (at, session.link.after);
+            }
+            assert_eq!(at, NONE);
+        }
+        all.sort_unstable();
+        all
+    }
+
     fn head(&self, tick: u64) -> u32 {
         self.heads.get(list(tick)).copied().unwrap_or(NONE)
     }

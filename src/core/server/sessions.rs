@@ -32,8 +32,9 @@ const GRACE: u64 = 5_000_000;
 /// Sweeps begin at least this far apart, µs.
 const SWEEP_INTERVAL: u64 = 1_000_000;
 
-/// Sessions looked at in one step of a sweep: well under a millisecond's work.
-const SWEEP_STEP: u32 = 2048;
+/// Sessions and records looked at in one step of a sweep, but for those of the last session: well
+/// under a millisecond's work.
+const SWEEP_STEP: usize = 8192;
 
 /// Steps of a sweep are at least this far apart, µs.
 const SWEEP_PAUSE: u64 = 5_000;
@@ -240,10 +241,12 @@ impl Sessions {
                 all
             }
         };
-        let until = left.saturating_sub(SWEEP_STEP);
-        for place in (until..left).rev() {
-            let Some(session) = self.rows.get_mut(place) else { continue };
+        let (mut until, mut looked_at) = (left, 0);
+        while until > 0 && looked_at < SWEEP_STEP {
+            until -= 1;
+            let Some(session) = self.rows.get_mut(until) else { continue };
             let id = session.id;
+            looked_at += 1 + session.table.records();
             if let Some(why) = sweep(common, session, short, clock) {
                 self.end(common, id, clock, why);
             }
@@ -312,4 +315,128 @@ fn reclaim_reply(common: &mut Common, slot: &mut Slot, clock: u64) {
         State::Empty | State::Gone | State::Refused(_) | State::Fenced => {}
     }
     slot.drop_reply(&mut common.memory.replies);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::ServerConfig;
+    use super::*;
+    use crate::core::{Prf, Seed};
+    use crate::wire::CallId;
+
+    /// A shard's sessions, without datagrams.
+    struct Stand {
+        sessions: Sessions,
+        common: Common,
+        clock: u64,
+    }
+
+    impl Stand {
+        fn new(seed: &Seed, config: ServerConfig) -> Self {
+            let sessions = Sessions::new(&Key::new(seed, "index"), config.lease_us());
+            let common = Common::new(config, Vec::new(), seed).unwrap();
+            Self { sessions, common, clock: 1_000_000 }
+        }
+
+        /// Every session is found, has a timer that goes off within its lease, and stands in that
+        /// timer's list once.
+        fn check(&self) {
+            let Sessions { rows, leases, .. } = &self.sessions;
+            let all = 0..u32::try_from(rows.len()).unwrap();
+            for place in all.clone() {
+                let id = rows.get(place).unwrap().id;
+                assert_eq!(self.sessions.place(id), Some(place));
+            }
+            assert_eq!(leases.places(rows), all.collect::<Vec<_>>());
+            let counted: u32 = self.sessions.sources.values().sum();
+            assert_eq!(counted as usize, rows.len());
+        }
+    }
+
+    #[test]
+    fn index_timers_and_budgets_agree_whatever_comes_and_goes() {
+        for number in 0..20 {
+            let seed = Seed::from_number(number);
+            let mut dice = Prf::new(&seed, "sessions");
+            let config = ServerConfig {
+                max_sessions: 200,
+                max_tombstones: 8,
+                record_memory: 40_000,
+                ..ServerConfig::default()
+            };
+            let lease = config.lease_us();
+            let mut stand = Stand::new(&seed, config);
+            let mut ids = Vec::new();
+            for _ in 0..4000 {
+                let Stand { sessions, common, clock } = &mut stand;
+                let any = dice.below(ids.len().max(1) as u64) as usize;
+                match dice.below(16) {
+                    0..=5 => {
+                        let id = SessionId(dice.next_u64());
+                        let remote = format!("192.0.2.{}:9", dice.below(20)).parse().unwrap();
+                        let route = Route { remote, local: None, socket: 0 };
+                        let minted = super::super::identity::seconds(*clock);
+                        if sessions.create(common, id, minted, &route, *clock).is_some() {
+                            ids.push(id);
+                        }
+                    }
+                    6..=8 if !ids.is_empty() => {
+                        sessions.end(common, ids[any], *clock, Done::SessionClosed);
+                    }
+                    9..=11 if !ids.is_empty() => {
+                        if let Some(session) = sessions.get_mut(ids[any]) {
+                            session.contact = *clock;
+                        }
+                    }
+                    12 => *clock += dice.below(lease / 8),
+                    13 if dice.below(40) == 0 => *clock += dice.below(4 * lease),
+                    _ => {
+                        sessions.sweep_if_short(common, *clock);
+                        sessions.handle_timeout(common, *clock);
+                        assert!(sessions.poll_timeout().is_none_or(|due| due > *clock));
+                        // A timer goes off up to a 250th of the lease late.
+                        let most = lease + lease.div_ceil(250);
+                        let lives = |place| sessions.rows.get(place).unwrap().lease_end(most);
+                        (0..sessions.len() as u32).for_each(|at| assert!(lives(at) > *clock));
+                    }
+                }
+                stand.check();
+                ids.retain(|id| stand.sessions.get(*id).is_some());
+            }
+            stand.clock += 2 * lease;
+            stand.sessions.handle_timeout(&mut stand.common, stand.clock);
+            assert_eq!((stand.sessions.len(), stand.common.memory.records.used()), (0, 0));
+            assert_eq!(stand.sessions.poll_timeout(), None);
+        }
+    }
+
+    /// Few sessions may have nearly all records.
+    #[test]
+    fn step_of_a_sweep_looks_at_few_records_however_they_are_spread() {
+        let seed = Seed::from_number(1);
+        let config = ServerConfig { record_memory: 12 << 20, ..ServerConfig::default() };
+        let window = config.window;
+        let mut stand = Stand::new(&seed, config);
+        let Stand { sessions, common, clock } = &mut stand;
+        let route = Route { remote: "192.0.2.1:9".parse().unwrap(), local: None, socket: 0 };
+        for id in (1..).map(SessionId) {
+            sessions.create(common, id, 1, &route, *clock);
+            let Some(session) = sessions.get_mut(id) else { break };
+            let records = &mut common.memory.records;
+            let mut calls = (u64::from(window)..2 * u64::from(window)).map(CallId);
+            if !calls.all(|call| session.table.take(call, window, records).is_some()) {
+                break;
+            }
+        }
+        let most = SWEEP_STEP / window as usize + 1;
+        let mut left = sessions.len();
+        assert!(left > 3 * most);
+        while left > 0 {
+            *clock += SWEEP_PAUSE;
+            sessions.sweep_if_short(common, *clock);
+            let now_left = sessions.to_sweep.unwrap_or(0) as usize;
+            assert!(now_left < left && (left - now_left <= most || now_left == 0), "{now_left}");
+            left = now_left;
+        }
+    }
 }

@@ -150,6 +150,11 @@ impl Table {
         self.first.iter_mut().chain(far.flat_map(|page| &mut page.records))
     }
 
+    /// How many records there are, about: a page beyond the first is reckoned as full.
+    pub(super) fn records(&self) -> usize {
+        self.first.len() + self.far.as_ref().map_or(0, |far| far.len() * PAGE as usize)
+    }
+
     /// Whether there are records.
     pub(super) fn has_records(&self) -> bool {
         !self.first.is_empty() || self.far.is_some()
