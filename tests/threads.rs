@@ -237,10 +237,16 @@ fn number_of_threads_is_one_byte_and_not_none() {
 
 #[test]
 fn where_sockets_cannot_be_shared_one_thread_serves_and_a_warning_says_why() {
-    // No more files than one thread needs: the sockets of the others are refused.
-    let script = "ulimit -n 24; exec \"$0\" \"$@\"";
+    // Files for the sockets of some threads, or for those of all, but not for their selectors.
+    for files in [24, 100] {
+        one_thread_serves_with(files);
+    }
+}
+
+fn one_thread_serves_with(files: u32) {
+    let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
     let mut daemon =
-        Daemon::builder().arguments(&["--threads", "64"]).under("sh", &["-c", script]).start();
+        Daemon::builder().arguments(&["--threads", "64"]).under("sh", &["-c", &script]).start();
     let mut client = BlockingClient::connect(daemon.address()).unwrap();
     assert_eq!(count(&mut client, "c").unwrap(), 1);
     assert_eq!(Statistics::read(&mut client).of("server.threads"), 1);

@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
+use mio::Waker;
+
 use super::event_loop::{EventLoop, Shared};
 use super::gauges::Board;
 use super::handle::Handle;
@@ -48,10 +50,8 @@ impl Shards {
         let (clock, seed) = (Clock::start(), seed()?);
         let now = clock.now();
 
-        let sockets = bind(addresses, threads)?;
+        let (sockets, wakers): (Vec<_>, Vec<_>) = bind(addresses, threads)?.into_iter().unzip();
         let shards = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
-        let with_wakers: io::Result<Vec<_>> = sockets.into_iter().map(Sockets::new).collect();
-        let (sockets, wakers): (Vec<_>, Vec<_>) = with_wakers?.into_iter().unzip();
         let inboxes: Box<[_]> = wakers.iter().map(|waker| Inbox::new(Arc::clone(waker))).collect();
         let handle = Handle::new(wakers.into());
         let pool = Pool::start(workers, clock, inboxes.clone(), hook.as_ref())?;
@@ -123,9 +123,12 @@ impl Drop for StopAll<'_> {
     }
 }
 
-/// The sockets of each thread, one for every address. Without a way to share addresses there is
-/// one thread.
-fn bind(addresses: &[SocketAddr], threads: u16) -> io::Result<Vec<Vec<Socket>>> {
+/// The sockets of a thread, one for every address, and what wakes it.
+type Place = (Sockets, Arc<Waker>);
+
+/// Those of each thread. Without a way to share addresses, or without as many files as that takes,
+/// there is one thread.
+fn bind(addresses: &[SocketAddr], threads: u16) -> io::Result<Vec<Place>> {
     let mut first = Vec::new();
     for address in addresses {
         let socket = Socket::bind(*address).map_err(|error| {
@@ -141,8 +144,9 @@ fn bind(addresses: &[SocketAddr], threads: u16) -> io::Result<Vec<Vec<Socket>>> 
         }
         first.push(socket);
     }
-    let others = share(&first, threads).unwrap_or_else(|error| {
-        first.iter().for_each(Socket::unshare);
+    let first = Sockets::new(first)?;
+    let others = share(&first.0, threads).unwrap_or_else(|error| {
+        first.0.iter().for_each(Socket::unshare);
         log::warn!("one thread serves, not {threads}: their sockets cannot share a port: {error}");
         Vec::new()
     });
@@ -150,9 +154,9 @@ fn bind(addresses: &[SocketAddr], threads: u16) -> io::Result<Vec<Vec<Socket>>> 
 }
 
 /// More sockets on the addresses of these, one on each for every further thread.
-fn share(first: &[Socket], threads: u16) -> io::Result<Vec<Vec<Socket>>> {
+fn share(first: &Sockets, threads: u16) -> io::Result<Vec<Place>> {
     let others: Vec<_> = (1..threads)
-        .map(|_| first.iter().map(Socket::beside).collect())
+        .map(|_| Sockets::new(first.iter().map(Socket::beside).collect::<io::Result<_>>()?))
         .collect::<io::Result<_>>()?;
     if !others.is_empty() {
         first.iter().try_for_each(|socket| socket.steer(threads))?;

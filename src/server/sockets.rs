@@ -62,8 +62,12 @@ impl Sockets {
         self.listeners.get(index).map(|listener| &listener.socket)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Socket> {
+        self.listeners.iter().map(|listener| &listener.socket)
+    }
+
     pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.socket.local()).collect()
+        self.iter().map(Socket::local).collect()
     }
 
     /// Whether there may be something to read.
