@@ -66,11 +66,14 @@ impl Handle {
     }
 
     /// A shard says whether it is quiet. When that was the last one, the server ends.
+    ///
+    /// Each writes its own and then reads the others', so there has to be one order of all: with
+    /// less, of two that fall quiet at once neither need see the other.
     pub(super) fn set_quiet(&self, shard: usize, quiet: bool) {
         let all = &self.shared.quiet;
         if let Some(its) = all.get(shard)
-            && its.swap(quiet, Ordering::AcqRel) != quiet
-            && all.iter().all(|its| its.load(Ordering::Acquire))
+            && its.swap(quiet, Ordering::SeqCst) != quiet
+            && all.iter().all(|its| its.load(Ordering::SeqCst))
         {
             self.stop();
         }
