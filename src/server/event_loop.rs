@@ -72,7 +72,7 @@ pub(super) struct EventLoop {
     reports: Vec<Report>,
     outbox: Outbox,
     drain: Option<Drain>,
-    /// When datagrams last came.
+    /// When datagrams last came, or a call ended.
     heard: Time,
     /// Something was counted since the numbers were published.
     unpublished: bool,
@@ -141,6 +141,7 @@ impl EventLoop {
             self.receive();
             self.take_reports();
             let now = self.shared.clock.now();
+            self.unpublished |= self.core.poll_timeout().is_some_and(|due| due <= now);
             self.core.handle_timeout(now);
             self.cancel_handlers();
             self.start_waiting(now);
@@ -245,6 +246,8 @@ impl EventLoop {
         for report in reports.drain(..) {
             match report {
                 Report::Ended { key, ended, answer } => {
+                    // Its client is there, and may have to fetch the answer again.
+                    self.heard = now;
                     self.running.remove(&key);
                     let metadata = answer.metadata.borrow();
                     let end = end(&mut self.counters, ended, metadata, &answer.body);

@@ -11,6 +11,10 @@ use crate::wire::{MAX_BODY, MAX_REQUEST_BODY, MethodId, PROOF_LIFE_S};
 /// section 3.3), once for the request and once for its answer.
 const WANDERING: Duration = Duration::from_secs(2 * 120);
 
+/// What a shard has room for at least, for each call of a window, bytes: its record and what it
+/// costs while it waits, its request's body apart.
+const ROOM_OF_CALL: usize = 512;
+
 /// Least room that is kept for a reply, bytes, so that an error's text fits even where a method
 /// declares a shorter reply.
 pub(super) const STATUS_ROOM: usize = 256;
@@ -85,7 +89,8 @@ fn software() -> [u8; 16] {
 impl ServerConfig {
     /// The configuration of one shard of a process that has `shards`: this one, with an equal part
     /// of every limit and budget, rounded up, so that together the shards take what one server
-    /// would have taken.
+    /// would have taken. But no part is so small that one client with a window of calls does not
+    /// find room: of queue and memory, many shards may together take more.
     ///
     /// Every shard is a [`Server`](super::Server) of its own, made with the *same* seed, the same
     /// time and the same methods: then all say one epoch, show one clock, and none mints an id
@@ -107,16 +112,20 @@ impl ServerConfig {
     #[must_use]
     pub fn of_shard(&self, shard: u8, shards: u16) -> Self {
         let part = |whole: usize| whole.div_ceil(usize::from(shards.max(1)));
+        let window = usize::try_from(self.window).unwrap_or(usize::MAX);
+        let with_room = |whole: usize, per_call: usize| {
+            part(whole).max(window.saturating_mul(per_call).min(whole))
+        };
         Self {
             shard,
             shards,
             max_sessions: part(self.max_sessions),
             max_sessions_per_source: part(self.max_sessions_per_source),
             max_tombstones: part(self.max_tombstones),
-            max_queued: part(self.max_queued),
+            max_queued: with_room(self.max_queued, 1),
             max_answers: part(self.max_answers),
-            record_memory: part(self.record_memory),
-            reply_memory: part(self.reply_memory),
+            record_memory: with_room(self.record_memory, ROOM_OF_CALL),
+            reply_memory: with_room(self.reply_memory, MAX_BODY),
             ..self.clone()
         }
     }

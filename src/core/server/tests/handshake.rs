@@ -1,6 +1,7 @@
 //! Proofs: who may create a session, whom what may be sent to.
 
 use super::*;
+use crate::wire::MAX_BODY;
 
 #[test]
 fn hello_leaves_nothing_behind_and_every_answer_mints_another_id() {
@@ -277,12 +278,24 @@ fn datagram_of_another_shards_session_is_counted_and_changes_nothing() {
 
 #[test]
 fn shards_together_take_what_one_server_would() {
-    let all = ServerConfig { max_sessions: 10, reply_memory: 1_000, ..config() };
+    let all = ServerConfig { max_sessions: 10, ..config() };
     let part = all.of_shard(2, 4);
-    assert_eq!((part.max_sessions, part.reply_memory), (3, 250));
+    assert_eq!((part.max_sessions, part.reply_memory), (3, all.reply_memory.div_ceil(4)));
     assert_eq!((part.window, part.lease), (all.window, all.lease));
     assert_eq!(part.check(), Ok(()));
     assert_eq!(all.of_shard(4, 4).check(), Err(ConfigError::Shard));
+}
+
+#[test]
+fn shard_of_many_has_room_for_a_window_of_calls() {
+    let all = ServerConfig::default();
+    let part = all.of_shard(200, 256);
+    assert!(part.max_queued >= 4096);
+    assert!(part.reply_memory >= 4096 * MAX_BODY);
+    assert!(part.record_memory >= 4096 * 512 && part.record_memory < all.record_memory / 64);
+    let small = ServerConfig { max_queued: 3, reply_memory: 10_000, ..all };
+    let part = small.of_shard(200, 256);
+    assert_eq!((part.max_queued, part.reply_memory), (3, 10_000), "never more than was said");
 }
 
 #[test]
