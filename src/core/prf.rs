@@ -56,11 +56,6 @@ impl Key {
         SipHasher24::new_with_keys(self.0, self.1)
     }
 
-    /// What the hasher makes of these bytes.
-    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher24::new_with_keys(self.0, self.1).hash(bytes)
-    }
-
     /// The MAC of these numbers.
     pub(crate) fn mac(&self, numbers: &[u64]) -> u64 {
         let mut hasher = self.hasher();

@@ -322,7 +322,7 @@ impl Header {
         if field_u16::<{ at::MAGIC }>(head) != MAGIC {
             return Err(ParseError::Magic);
         }
-        if field_u32::<{ at::CRC }>(head) != checksum(head, rest) {
+        if field_u32::<{ at::CRC }>(head) != checksum(datagram) {
             return Err(ParseError::Crc);
         }
         let [kind_byte] = field::<{ at::KIND }, 1>(head);
@@ -386,33 +386,22 @@ pub fn seal(datagram: &mut [u8]) {
     if datagram.len() < HEADER_LEN {
         return;
     }
-    if let Some(place) = datagram.get_mut(at::CRC..at::SESSION) {
-        place.fill(0);
-    }
-    let crc = crc32fast::hash(datagram);
+    let crc = checksum(datagram);
     if let Some(place) = datagram.get_mut(at::CRC..at::SESSION) {
         BigEndian::write_u32(place, crc);
     }
 }
 
-/// Most bytes of a datagram whose CRC is computed over a copy: one pass over a short copy is faster
-/// than two over its parts.
-const COPIED: usize = 128;
-
-/// CRC-32/IEEE over the datagram with the CRC's own field zero.
-fn checksum(head: &[u8; HEADER_LEN], rest: &[u8]) -> u32 {
-    let mut copy = [0; COPIED];
-    let (start, space) = copy.split_at_mut(HEADER_LEN);
-    start.copy_from_slice(head);
-    if let Some(field) = start.get_mut(at::CRC..at::SESSION) {
-        field.fill(0);
-    }
-    if let Some(space) = space.get_mut(..rest.len()) {
-        space.copy_from_slice(rest);
-        return crc32fast::hash(copy.get(..HEADER_LEN + rest.len()).unwrap_or_default());
+/// CRC-32/IEEE over the datagram with the CRC's own field zero. What stands behind the field is read
+/// where it stands: a copy just written is slow to read in larger pieces.
+fn checksum(datagram: &[u8]) -> u32 {
+    let mut start = [0; at::SESSION];
+    let (before, rest) = datagram.split_at_checked(at::SESSION).unwrap_or((&[], datagram));
+    for (place, byte) in start.iter_mut().zip(before.iter().take(at::CRC)) {
+        *place = *byte;
     }
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(start);
+    hasher.update(&start);
     hasher.update(rest);
     hasher.finalize()
 }

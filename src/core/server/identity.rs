@@ -23,9 +23,6 @@ const ROUNDS: u64 = 6;
 const HALF_BITS: u32 = 28;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 
-/// Most bytes that are fingerprinted in one go.
-const SHORT_PRINT: usize = 128;
-
 /// Secrets of one life.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
@@ -131,16 +128,6 @@ impl Identity {
 
     /// What is the same in all copies of one request and in no other request.
     pub(super) fn fingerprint(&self, method: MethodId, options: &[u8], body: &[u8]) -> u64 {
-        // The usual request, with nothing else to be fingerprinted: the same bytes in one go.
-        let mut whole = [0; SHORT_PRINT];
-        if let Some((head, rest)) = whole.split_first_chunk_mut::<8>()
-            && let Some(place) = rest.get_mut(1..=body.len())
-            && fingerprinted(options).next().is_none()
-        {
-            *head = method.0.to_be_bytes();
-            place.copy_from_slice(body);
-            return self.print.hash(whole.get(..9 + body.len()).unwrap_or_default());
-        }
         let mut hasher = self.print.hasher();
         hasher.write(&method.0.to_be_bytes());
         for (kind, data) in fingerprinted(options) {
