@@ -51,8 +51,8 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// When the end was told already, and on the client's own I/O thread (in a hook, an observer
-    /// or a waker), which would wait for itself.
+    /// When the end was told already, and, unless it has ended, on the client's own I/O thread (in
+    /// a hook, an observer or a waker), which would wait for itself.
     pub fn wait(mut self) -> Result<Reply, CallError> {
         loop {
             if let Some(result) = self.wait_until(None) {
@@ -79,7 +79,9 @@ impl Call {
         if self.is_elsewhere() {
             return Some(Err(self.left_behind()));
         }
-        self.shared.refuse_to_wait_for_itself();
+        if !self.place.end.is_filled() {
+            self.shared.refuse_to_wait_for_itself();
+        }
         let result = self.place.end.wait_until(deadline);
         self.released |= result.is_some();
         result

@@ -5,6 +5,7 @@
 //! let timers act; send; leave all ends in their places, then wake all who wait for them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
@@ -24,7 +25,7 @@ pub(super) struct Driver {
     link: Link,
     shared: Arc<Shared>,
     /// Calls that have not ended.
-    calls: HashMap<CallHandle, Promise>,
+    calls: HashMap<CallHandle, Promise, BuildHasherDefault<Spread>>,
     /// Pings likewise.
     pings: BTreeMap<CallHandle, Answer<Result<Pong, CallError>>>,
     /// Those who wait for the token of a call that has not been sent.
@@ -37,6 +38,31 @@ pub(super) struct Driver {
     gone: bool,
 }
 
+/// A hash of handles, which this client gives out itself: nobody can choose them to collide.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2⁶⁴ divided by the golden ratio (Knuth, The Art of Computer Programming 6.4); the map
+        // looks at both ends of the result.
+        let product = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Runs the I/O thread until nobody can make calls any more and all calls have ended.
 pub(super) fn run(core: Core, link: Link, shared: &Arc<Shared>) {
     let _ = shared.thread.set(std::thread::current().id());
@@ -44,7 +70,7 @@ pub(super) fn run(core: Core, link: Link, shared: &Arc<Shared>) {
         core,
         link,
         shared: Arc::clone(shared),
-        calls: HashMap::new(),
+        calls: HashMap::default(),
         pings: BTreeMap::new(),
         tokens: Vec::new(),
         taken: Vec::new(),
