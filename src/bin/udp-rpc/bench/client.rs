@@ -109,11 +109,17 @@ impl<'a> Phase<'a> {
             self.begin_what_is_due(now);
             now = self.wait(now);
         }
+        if self.schedule.is_some() && !self.shared.is_stopped() {
+            // What became due as the end came is begun as well.
+            self.begin_what_is_due(now);
+        }
         self.measured.elapsed = self.elapsed(now);
         if let (Some(schedule), Some(until)) = (&self.schedule, self.until) {
             let never = schedule.left(until.min(now));
             self.measured.never_begun = never.min(self.left.unwrap_or(never));
         }
+        // What ends after this ends too late to count for the rate, also where the end came early.
+        self.until = Some(self.until.map_or(now, |until| until.min(now)));
         self.wait_for_the_rest();
     }
 

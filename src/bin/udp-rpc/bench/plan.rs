@@ -61,7 +61,8 @@ impl Plan {
     /// When the calls of a client are due that begins at `start`, if that is fixed: clients take
     /// turns.
     pub(super) fn schedule(&self, client: usize, start: Instant) -> Option<Schedule> {
-        let between = 1e9 / self.rate?;
+        // A rate may be so low that its inverse is no number.
+        let between = (1e9 / self.rate?).min(1e30);
         let first = between * client as f64;
         Some(Schedule { start, first, step: between * self.clients as f64, made: 0 })
     }
@@ -82,7 +83,12 @@ pub(super) struct Schedule {
 impl Schedule {
     /// When the next call is due. Worked out from the start, so that nothing adds up.
     pub(super) fn due(&self) -> Instant {
-        let after = self.first + self.step * self.made as f64;
+        self.at(self.made)
+    }
+
+    /// When the call after so many is due.
+    fn at(&self, made: u64) -> Instant {
+        let after = self.first + self.step * made as f64;
         self.start + Duration::from_nanos(after as u64)
     }
 
@@ -94,7 +100,11 @@ impl Schedule {
     /// Calls that are due before `end` and have not had their turn.
     pub(super) fn left(&self, end: Instant) -> u64 {
         let until = end.saturating_duration_since(self.start).as_nanos() as f64;
-        let all = ((until - self.first) / self.step).ceil().max(0.0) as u64;
+        // Nearly all: a quotient may be rounded up to a call that is due at the end and not before.
+        let mut all = (((until - self.first) / self.step) as u64).saturating_sub(1);
+        while self.at(all) < end {
+            all += 1;
+        }
         all.saturating_sub(self.made)
     }
 }
@@ -147,5 +157,22 @@ mod tests {
         schedule.advance();
         assert_eq!(schedule.left(end), 299);
         assert_eq!(schedule.left(start), 0);
+    }
+
+    #[test]
+    fn none_is_counted_as_left_that_is_not_due_before_the_end() {
+        let start = Instant::now();
+        for rate in [3.0, 7.0, 900.0, 1_000.0, 33_333.0] {
+            for seconds in [1, 5, 10, 30] {
+                let end = start + Duration::from_secs(seconds);
+                let plan = Plan { clients: 1, rate: Some(rate), ..plan() };
+                let mut schedule = plan.schedule(0, start).unwrap();
+                let left = schedule.left(end);
+                while schedule.due() < end {
+                    schedule.advance();
+                }
+                assert_eq!((left, schedule.left(end)), (schedule.made, 0), "{rate} {seconds}");
+            }
+        }
     }
 }
