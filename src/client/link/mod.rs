@@ -141,8 +141,9 @@ impl Link {
         // Of room, only the kernel tells.
         let polls = self.busy_poll && self.blocked.is_none();
         if polls && !machine.is_idle() {
+            let now = self.look(machine, due);
             self.polls_until = now + POLL_ON;
-            return Ok(self.look(machine, due));
+            return Ok(now);
         }
         if polls && now < self.polls_until {
             return Ok(self.look(machine, due.min(self.polls_until)));

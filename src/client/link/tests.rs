@@ -94,6 +94,7 @@ fn link_that_polls_sees_what_it_waits_for_come_and_goes_no_further_than_asked() 
     let until = link.now() + Duration::from_millis(1);
     assert!(!link.turn(machine, until).unwrap());
     assert!(link.now() >= until);
+    assert!(link.polls_until >= until + POLL_ON, "counted from the end of the wait");
     link.interrupter().interrupt();
     assert!(link.turn(machine, Time::MAX).unwrap());
 }
