@@ -3,7 +3,8 @@
 //!
 //! A state machine does not know of it. It is turned: what the machine has to send goes out, what
 //! arrives goes in, and the time is told, until there is nothing to do but wait. A run for which a
-//! socket has no room is not lost: it waits here, and the machine is asked for no more meanwhile.
+//! socket has no room is not lost: it waits here, until the deadline of a call in it comes, and the
+//! machine is asked for no more meanwhile.
 
 mod interrupter;
 mod machine;
@@ -222,6 +223,7 @@ impl Link {
     fn flush_at(&mut self, machine: &mut impl Machine, mut now: Time) -> Time {
         loop {
             let transmit = match self.blocked.take() {
+                Some(transmit) if now >= transmit.until => continue,
                 Some(transmit) => transmit,
                 None => {
                     self.out.clear();

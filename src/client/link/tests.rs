@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::*;
+use crate::core::client::{Client, ClientConfig};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -107,5 +108,25 @@ fn wake_up_that_comes_before_the_sleep_ends_it() {
         assert!(!link.turn(&mut quiet(IDLE), Time::MAX).unwrap());
         link.interrupter().interrupt();
         assert!(link.turn(&mut quiet(IDLE), Time::MAX).unwrap());
+    }
+}
+
+#[test]
+fn run_that_waits_for_room_is_sent_unless_a_deadline_in_it_has_come() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let address = server.local_addr().unwrap();
+    for (left, arrives) in [(Duration::from_secs(60), true), (Duration::ZERO, false)] {
+        let mut link = link(false);
+        let now = link.now();
+        let mut core = Client::new(ClientConfig::default(), vec![address], Seed::from_number(1));
+        core.ping(now, now + PATIENCE);
+        let mut transmit = core.poll_transmit(now, &mut link.out).unwrap();
+        transmit.segment_size = Some(transmit.size);
+        transmit.until = now + left;
+        link.blocked = Some(transmit);
+        link.flush(&mut quiet(OPEN));
+        assert!(link.blocked.is_none());
+        assert_eq!(server.recv_from(&mut [0; 2048]).is_ok(), arrives);
     }
 }

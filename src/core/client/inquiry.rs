@@ -135,6 +135,7 @@ impl Inquiry {
             remote: self.token.server,
             size: out.len() - before,
             segment_size: None,
+            until: Time::MAX,
             call: None,
             hello: false,
             issue: 0,

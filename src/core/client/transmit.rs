@@ -96,6 +96,7 @@ impl Client {
             remote: server,
             size: out.len() - before,
             segment_size: None,
+            until: Time::MAX,
             call: None,
             hello: false,
             issue: 0,
@@ -313,9 +314,10 @@ impl Client {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let before = out.len();
-        let mut first = None;
+        let (mut first, mut until) = (None, Time::MAX);
         for handle in handles {
             let sent = self.emit_copy(*handle, size, out)?;
+            until = until.min(sent.until);
             first.get_or_insert(sent);
         }
         let sent = first?;
@@ -324,6 +326,7 @@ impl Client {
         Some(Transmit {
             size: out.len() - before,
             segment_size: (!alone).then_some(size),
+            until,
             call: sent.call.filter(|_| alone),
             ..sent
         })
@@ -360,11 +363,16 @@ impl Client {
             }
         };
         Datagram { attempt, message }.emit_padded(out, size);
+        let (sent, until) = match fencing {
+            true => (None, Time::MAX),
+            false => (Some((handle, attempt)), call.deadline),
+        };
         Some(Transmit {
             remote: session.server,
             size,
             segment_size: None,
-            call: (!fencing).then_some((handle, attempt)),
+            until,
+            call: sent,
             hello: false,
             issue: call.issues,
         })

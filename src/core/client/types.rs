@@ -78,6 +78,9 @@ pub struct Transmit {
     pub size: usize,
     /// Size of each datagram, if there are several: as many as it goes into `size`.
     pub segment_size: Option<usize>,
+    /// Where a driver keeps it until there is room: from when on nothing of it is to be sent any
+    /// more, because the deadline of a call in it has come. It counts as sent all the same.
+    pub until: Time,
     /// For a copy of a request that goes alone: the call, and which attempt it is.
     pub call: Option<(CallHandle, u8)>,
     /// Whether it is a HELLO.

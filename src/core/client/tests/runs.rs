@@ -155,6 +155,20 @@ fn fences_go_together_with_copies_of_about_their_length() {
 }
 
 #[test]
+fn run_is_to_be_sent_before_the_first_of_its_deadlines() {
+    let mut bench = Bench::settled();
+    let fenced = bench.call(SECOND);
+    bench.sent();
+    bench.client.cancel(bench.now, fenced);
+    bench.calls(1, 10 * SECOND);
+    bench.calls(1, 5 * SECOND);
+    let mut out = Vec::new();
+    let run = bench.client.poll_transmit(bench.now, &mut out).unwrap();
+    assert_eq!(out.len() / run.segment_size.unwrap(), 3);
+    assert_eq!(run.until, bench.now + 5 * SECOND, "a FENCE may come later");
+}
+
+#[test]
 fn copies_in_different_sessions_go_apart() {
     let mut bench = Bench::settled();
     let old = bench.calls(2, 10 * SECOND);
