@@ -167,12 +167,13 @@ impl Link {
     /// Looks for something to do until there is something, without sleep.
     fn look(&mut self, machine: &mut impl Machine, due: Time) -> Time {
         loop {
-            let now = self.now();
-            if self.interrupter.take_woken() || now >= due {
-                return now;
-            }
+            // First this: a wait that is to take no time at all looks once.
             self.peers.iter_mut().for_each(|peer| peer.readable = true);
             if let Some(now) = self.receive(machine) {
+                return now;
+            }
+            let now = self.now();
+            if self.interrupter.take_woken() || now >= due {
                 return now;
             }
             std::hint::spin_loop();

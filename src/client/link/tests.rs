@@ -130,3 +130,21 @@ fn run_that_waits_for_room_is_sent_unless_a_deadline_in_it_has_come() {
         assert_eq!(server.recv_from(&mut [0; 2048]).is_ok(), arrives);
     }
 }
+
+#[test]
+fn wait_that_takes_no_time_sees_what_has_come() {
+    for busy_poll in [false, true] {
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut link = link(busy_poll);
+        let registry = link.poll.registry();
+        link.peers.send(registry, server.local_addr().unwrap(), b"?", None).unwrap();
+        let (_, client) = server.recv_from(&mut [0; 16]).unwrap();
+        let machine = &mut quiet(OPEN);
+        link.turn(machine, Time::ZERO).unwrap();
+        server.send_to(b"!", client).unwrap();
+        link.turn(machine, Time::ZERO).unwrap();
+        let peer = link.peers.iter_mut().next().unwrap();
+        let left = peer.socket.receive(&mut link.batch).unwrap_err();
+        assert_eq!(left.kind(), io::ErrorKind::WouldBlock, "busy: {busy_poll}");
+    }
+}
