@@ -73,7 +73,7 @@ impl Builder {
     }
 
     /// Number of threads that receive, run handlers which are declared quick, and answer; from 1
-    /// to 256, and 1 unless set.
+    /// to 256, and 1 unless set. With several, handlers that are declared quick may run at once.
     ///
     /// Each has a socket on every address, and the sessions that came to it, for as long as they
     /// live. The kernel brings every datagram to the thread that owns its session (Linux:
