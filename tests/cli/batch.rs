@@ -362,7 +362,7 @@ fn a_progress_bar_is_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
-#[ignore = "takes a minute on a slow machine; the figure is in the closing note"]
+#[ignore = "takes a minute on a slow machine"]
 fn a_hundred_thousand_lines_simply_work() {
     let daemon = Daemon::start();
     let (_file, data) = file(".jsonl", (0..100_000).map(|_| "{}"));

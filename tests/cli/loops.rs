@@ -38,7 +38,7 @@ fn eight_processes_at_once_simply_work() {
 }
 
 #[test]
-#[ignore = "takes a minute or two; the figure is in the closing note"]
+#[ignore = "takes a minute or two"]
 fn ten_thousand_calls_one_by_one_and_eight_at_once_simply_work() {
     increments(&Daemon::start(), ONE_BY_ONE, 10_000);
     increments(&Daemon::start(), EIGHT_AT_ONCE, 10_000);
