@@ -63,12 +63,7 @@ impl RttEstimator {
 
     /// RTO <- SRTT + max(G, 4 RTTVAR), at least `floor`; `initial` without a sample.
     pub(crate) fn rto(&self, initial: Duration, floor: Duration) -> Duration {
-        match self.learnt {
-            None => initial,
-            Some(Learnt { srtt, rttvar, .. }) => {
-                Duration::from_nanos(srtt + nanos(GRANULARITY).max(rttvar * 4)).max(floor)
-            }
-        }
+        self.probe_timeout().map_or(initial, |timeout| timeout.max(floor))
     }
 
     /// How late an answer may be that later ones have overtaken: 9/8 of the longer of SRTT and the
@@ -80,6 +75,14 @@ impl RttEstimator {
             (srtt.max(latest) / 8 * 9).max(srtt + rttvar * 4)
         };
         self.learnt.map(|learnt| Duration::from_nanos(overdue(learnt)))
+    }
+
+    /// How long nothing may be heard before the path is probed: SRTT + max(4 RTTVAR, G), as in RFC
+    /// 9002 section 6.2.1, where nobody delays acknowledgements.
+    pub(crate) fn probe_timeout(&self) -> Option<Duration> {
+        self.learnt.map(|Learnt { srtt, rttvar, .. }| {
+            Duration::from_nanos(srtt + nanos(GRANULARITY).max(rttvar * 4))
+        })
     }
 
     /// Whether round trips take longer than the shortest of late by what neither timers nor

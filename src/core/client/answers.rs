@@ -282,6 +282,9 @@ impl Client {
         issue.retry_at = None;
         issue.overdue_at = None;
         let doubted = issue.doubted.take();
+        if std::mem::take(&mut issue.probed) {
+            self.slow.add(call.method, now.since(issue.first));
+        }
         if let Some(declared) = doubted {
             // The server had the call already: it takes its time.
             self.slow.add(call.method, now.since(issue.first));

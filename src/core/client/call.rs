@@ -180,6 +180,8 @@ pub(super) struct Issue {
     pub(super) overdue_at: Option<Time>,
     /// When a copy was declared lost because it had been overtaken.
     pub(super) doubted: Option<Time>,
+    /// A copy went to probe the path, not because one was lost.
+    pub(super) probed: bool,
     /// Set when a copy was declared lost before the next one was due: when it is due, at latest.
     pub(super) retry_at: Option<Time>,
     /// The path for which a copy was repeated at once.
@@ -258,6 +260,7 @@ mod tests {
             order: 0,
             overdue_at: None,
             doubted: None,
+            probed: false,
             retry_at: None,
             challenged: None,
             fencing: false,

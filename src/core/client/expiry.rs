@@ -15,6 +15,7 @@ impl Client {
         while let Some(key) = self.timers.pop(now) {
             match key {
                 Key::Hello => self.on_hello_timer(now),
+                Key::Probe(flow) => self.on_probe_timer(now, flow),
                 Key::Call(handle) => self.on_call_timer(now, handle),
                 Key::Ping(handle) => self.on_ping_timer(now, handle),
             }

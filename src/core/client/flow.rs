@@ -21,6 +21,9 @@ const RTT_MAX: Duration = Duration::from_secs(300);
 /// is likely to allow, and it keeps products of durations far from overflow.
 const FACTOR_MAX: u32 = 1 << 20;
 
+/// Most doublings of a probe timeout: far beyond any RTO for which there are probes.
+const PROBES_MAX: u32 = 16;
+
 /// Jitter of an interval, in 4096ths added to it: 0 to a quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Jitter(pub(super) u16);
@@ -127,6 +130,9 @@ pub(super) struct Flow {
     /// When something valid was last heard, and when the factor was last doubled.
     heard: Option<Time>,
     doubled: Option<Time>,
+    /// When a copy last went, and how many times a silence since was probed.
+    sent: Option<Time>,
+    probed: u32,
     /// RTO without backoff, as of the last sample.
     rto: Uncompared<Duration>,
     window: Window,
@@ -147,6 +153,8 @@ impl Flow {
             factor: 1,
             heard: None,
             doubled: None,
+            sent: None,
+            probed: 0,
             rto: Uncompared(initial_rto.min(RTT_MAX)),
             window: Window::default(),
             order: Order::default(),
@@ -178,6 +186,26 @@ impl Flow {
     /// a sample.
     pub(super) fn overdue(&self) -> Option<Duration> {
         self.rtt.overdue()
+    }
+
+    /// A copy went, counted or not.
+    pub(super) fn went(&mut self, now: Time) {
+        self.sent = Some(now);
+    }
+
+    /// When a silence that began with the last copy is to be probed: after a probe timeout (RFC
+    /// 9002 section 6.2.1), doubled with each probe. `None` where nothing is in flight, before
+    /// there is a sample, and once the ordinary timers come as soon or have backed off.
+    pub(super) fn probe_at(&self) -> Option<Time> {
+        let timeout = self.rtt.probe_timeout()? * (1 << self.probed.min(PROBES_MAX));
+        let since = self.sent.max(self.heard)?;
+        let helps = self.in_flight() > 0 && self.factor == 1 && timeout < self.rto();
+        helps.then(|| since + timeout)
+    }
+
+    /// A silence is being probed.
+    pub(super) fn probe(&mut self) {
+        self.probed = self.probed.saturating_add(1);
     }
 
     pub(super) fn window(&self) -> u32 {
@@ -216,6 +244,7 @@ impl Flow {
     /// Something valid was heard: the backoff is over. Whether all timers must be worked out anew.
     pub(super) fn heard(&mut self, now: Time) -> bool {
         self.heard = Some(now);
+        self.probed = 0;
         self.window.heard();
         let backed_off = self.factor > 1;
         self.factor = 1;
@@ -311,47 +340,61 @@ mod tests {
         assert_eq!(flow.window(), 10);
     }
 
+    /// A flow with a window of 40, all of it in flight.
+    fn grown() -> Flow {
+        let mut flow = flow();
+        while flow.window() < 40 {
+            while flow.has_room() {
+                flow.sent();
+            }
+            flow.heard(at(0));
+            flow.answered();
+        }
+        while flow.has_room() {
+            flow.sent();
+        }
+        flow
+    }
+
     #[test]
     fn window_is_halved_once_for_the_losses_of_a_round_trip() {
-        let mut flow = flow();
+        let mut flow = grown();
         queue(&mut flow);
-        (0..10).for_each(|_| flow.sent());
         flow.heard(at(50));
         flow.declared_lost(at(101), at(0));
         flow.declared_lost(at(102), at(1));
         flow.declared_lost(at(103), at(2));
-        assert_eq!(flow.window(), 5);
+        assert_eq!(flow.window(), 20);
         flow.heard(at(150));
         flow.declared_lost(at(202), at(102));
-        assert_eq!(flow.window(), 4);
+        assert_eq!(flow.window(), 10);
         flow.heard(at(290));
         flow.declared_lost(at(303), at(203));
-        assert_eq!(flow.window(), 4, "not under 4 while anything is heard");
+        assert_eq!(flow.window(), 8, "not under 8 while anything is heard");
     }
 
     #[test]
-    fn silence_leaves_a_window_of_two_and_a_word_brings_it_back_to_four() {
+    fn silence_leaves_a_window_of_two_and_a_word_brings_it_back_to_eight() {
         let mut flow = flow();
         (0..10).for_each(|_| flow.sent());
         flow.declared_lost(at(100), at(0));
         assert_eq!(flow.window(), 2);
         flow.heard(at(101));
-        assert_eq!(flow.window(), 4);
+        assert_eq!(flow.window(), 8);
     }
 
     #[test]
     fn above_the_threshold_the_window_grows_by_one_with_each_window_of_answers() {
-        let mut flow = flow();
+        let mut flow = grown();
         queue(&mut flow);
-        (0..10).for_each(|_| flow.sent());
         flow.heard(at(50));
         flow.declared_lost(at(100), at(0));
-        assert_eq!(flow.window(), 5);
-        for _ in 0..5 {
+        assert_eq!(flow.window(), 20);
+        for _ in 0..20 {
             flow.answered();
             flow.sent();
         }
-        assert_eq!(flow.window(), 6);
+        assert_eq!(flow.window(), 21);
     }
 
     #[test]
@@ -393,6 +436,29 @@ mod tests {
         assert_eq!(chance(700, 1000), None, "it had its chance");
         assert_eq!(chance(0, 200), None);
         assert_eq!(chance(0, 350), Some(at(100)));
+    }
+
+    #[test]
+    fn silence_is_probed_after_a_round_trip_and_a_millisecond_and_then_half_as_often() {
+        let mut flow = flow();
+        assert_eq!(flow.probe_at(), None, "there is no sample");
+        (0..50).for_each(|_| _ = flow.sample(at(0), MS));
+        flow.went(at(10));
+        assert_eq!(flow.probe_at(), None, "nothing is in flight");
+        flow.sent();
+        assert_eq!(flow.probe_at(), Some(at(12)));
+        flow.heard(at(11));
+        assert_eq!(flow.probe_at(), Some(at(13)));
+        flow.probe();
+        assert_eq!(flow.probe_at(), Some(at(15)));
+        flow.probe();
+        assert_eq!(flow.probe_at(), None, "the RTO of 5 ms comes as soon");
+        flow.heard(at(14));
+        assert_eq!(flow.probe_at(), Some(at(16)));
+        flow.declared_lost(at(100), at(50));
+        flow.sent();
+        flow.went(at(100));
+        assert_eq!(flow.probe_at(), None, "the timers have backed off");
     }
 
     #[test]

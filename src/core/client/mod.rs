@@ -26,6 +26,7 @@ mod inquiry;
 mod leaving;
 mod order;
 mod ping;
+mod probe;
 mod refused;
 mod run;
 mod session;

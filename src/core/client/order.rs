@@ -41,6 +41,11 @@ impl Order {
         }
     }
 
+    /// The copies that have not come out, the oldest first: whose they are, and their numbers.
+    pub(super) fn copies(&self) -> impl Iterator<Item = (CallHandle, u64)> {
+        self.copies.iter().copied().zip(self.first + 1..)
+    }
+
     /// Takes out the first copy that has been overtaken: its call, which may have ended long
     /// since, and its number.
     pub(super) fn pop_overtaken(&mut self) -> Option<(CallHandle, u64)> {

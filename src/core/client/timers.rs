@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CallHandle;
+use super::flow::FlowId;
 use super::wheel::Wheel;
 use crate::core::Time;
 
@@ -14,6 +15,8 @@ use crate::core::Time;
 pub(super) enum Key {
     /// The handshake: the next HELLO.
     Hello,
+    /// A path on which nothing is heard: a copy that asks whether anything is.
+    Probe(FlowId),
     /// A call: its next copy, its loss, the end of its pause, or its deadline.
     Call(CallHandle),
     /// A ping: its next copy, or its deadline.

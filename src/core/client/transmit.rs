@@ -123,6 +123,7 @@ impl Client {
             handles.push(next.handle);
         }
         let sent = self.emit_run(&handles, run.size(), out);
+        self.expect_word(&handles);
         self.run.0 = handles;
         sent
     }
@@ -261,6 +262,7 @@ impl Client {
             order: 0,
             overdue_at: None,
             doubted: None,
+            probed: false,
             retry_at: None,
             challenged: None,
             fencing: false,
@@ -302,6 +304,7 @@ impl Client {
                 issue.in_flight = true;
                 flow.sent();
             }
+            flow.went(now);
         }
         self.arm(handle);
     }

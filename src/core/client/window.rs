@@ -2,15 +2,17 @@
 //!
 //! It must not know what a copy is, nor why one counts as lost: it counts. A copy is in flight
 //! from its sending until it is answered or declared lost. Invariants: the window is halved at
-//! most once a round trip, and never below 4 while anything is heard, 2 in a silence.
+//! most once a round trip, and never below 8 while anything is heard, 2 in a silence.
 
 use crate::core::Time;
 
 /// Copies that may be in flight before anything is known of the path (RFC 6928's ten segments).
 const INITIAL: u32 = 10;
 
-/// The window never shrinks below this while anything is heard.
-const LEAST: u32 = 4;
+/// The window never shrinks below this while anything is heard. Where a third of all round trips
+/// are lost, three of four copies are soon lost together, and nothing is left to overtake them;
+/// of eight hardly ever. It is less than anybody may send unasked (`INITIAL`).
+const LEAST: u32 = 8;
 
 /// The window after an RTO of silence.
 const SILENT: u32 = 2;
@@ -20,6 +22,9 @@ const CHANCE: (u32, u32) = (4, 5);
 
 /// … unless more than a quarter of the window is lost with it: so much is not lost by chance.
 const CHANCE_PART: u32 = 4;
+
+/// … and some: of a small window, a quarter is soon lost by chance.
+const CHANCE_FEW: u32 = 2;
 
 /// What a loss says about the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +152,7 @@ impl Window {
         match &mut self.cut {
             Some(cut) if sent < cut.at => {
                 cut.losses = cut.losses.saturating_add(1);
-                if !cut.halved && cut.losses > cut.size / CHANCE_PART {
+                if !cut.halved && cut.losses > cut.size / CHANCE_PART + CHANCE_FEW {
                     cut.halved = true;
                     let half = (cut.size / 2).max(LEAST);
                     self.threshold = half;
@@ -174,7 +179,10 @@ impl Window {
     fn begin_cut(&mut self, at: Time, halved: bool) {
         let Self { size, threshold, .. } = *self;
         self.cut = Some(Cut { at, size, threshold, losses: 1, halved });
-        self.answers = 0;
+        if halved {
+            // Where losses by chance come with every round trip, growth goes on through them.
+            self.answers = 0;
+        }
     }
 
     /// A copy that was declared lost at `declared` was not. When all losses of an event were none,
@@ -233,7 +241,7 @@ mod tests {
     #[test]
     fn loss_of_more_than_a_quarter_is_no_chance() {
         let mut window = full();
-        (0..16).for_each(|_| window.lost(at(100), at(0), Sign::Chance));
+        (0..18).for_each(|_| window.lost(at(100), at(0), Sign::Chance));
         assert_eq!(window.size(), 51);
         window.lost(at(100), at(0), Sign::Chance);
         assert_eq!(window.size(), 32);
@@ -252,11 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn window_is_never_below_4_while_anything_is_heard() {
+    fn window_is_never_below_8_while_anything_is_heard() {
         for sign in [Sign::Queue, Sign::Chance] {
             let mut window = full();
             (0..100).for_each(|ms| window.lost(at(ms), at(ms), sign));
-            assert_eq!(window.size(), 4, "{sign:?}");
+            assert_eq!(window.size(), 8, "{sign:?}");
         }
     }
 

@@ -47,25 +47,28 @@ fn copy_that_three_later_ones_overtook_goes_again_when_its_answer_is_overdue() {
 #[test]
 fn copy_that_is_overdue_already_goes_at_the_third_answer() {
     let mut bench = steady();
-    bench.calls(4, 10 * SECOND);
+    bench.calls(5, 10 * SECOND);
     let sent = bench.sent();
-    bench.pass(2 * RTT);
+    bench.pass(RTT);
+    // Somebody is there: no probe is needed.
+    bench.reply(&sent[0], b"");
+    bench.pass(RTT);
     let held = 20_000;
-    for request in &sent[1..3] {
+    for request in &sent[2..4] {
         bench.reply_with(request, Code::Ok, held, b"");
         bench.silent();
     }
-    bench.reply_with(&sent[3], Code::Ok, held, b"");
-    assert_eq!(bench.one().ids(), sent[0].ids());
+    bench.reply_with(&sent[4], Code::Ok, held, b"");
+    assert_eq!(bench.one().ids(), sent[1].ids());
 }
 
 #[test]
 fn two_later_answers_are_not_enough() {
     let mut bench = steady();
-    let (_, sent) = overtaken(&mut bench, 3);
-    let rto = bench.client.info(bench.now).unwrap().rto;
-    let again = bench.next_sent();
-    assert!(again.at >= sent[0].at + rto, "{again:?}");
+    overtaken(&mut bench, 3);
+    let heard = bench.now;
+    let probe = bench.next_sent();
+    assert_eq!(probe.at, heard + RTT + MS);
 }
 
 #[test]
@@ -75,9 +78,9 @@ fn answers_to_earlier_copies_are_no_sign() {
     let sent = bench.sent();
     bench.pass(RTT);
     sent[..4].iter().for_each(|request| bench.reply(request, b""));
-    let rto = bench.client.info(bench.now).unwrap().rto;
-    let again = bench.next_sent();
-    assert!(again.at >= sent[4].at + rto, "{again:?}");
+    let heard = bench.now;
+    let probe = bench.next_sent();
+    assert_eq!(probe.at, heard + RTT + MS);
 }
 
 #[test]
@@ -165,4 +168,35 @@ fn slow_method_costs_one_early_copy_and_is_remembered() {
         bench.reply_with(&latest, Code::Ok, 0, b"");
         assert!(bench.ended(handle).is_ok());
     }
+}
+
+#[test]
+fn silence_with_copies_in_flight_is_probed_by_the_two_oldest_and_nothing_counts_as_lost() {
+    let mut bench = steady();
+    bench.calls(8, 10 * SECOND);
+    let sent = bench.sent();
+    let before = bench.client.path(server()).window();
+    let probes = bench.pass(RTT + MS);
+    let ids = |copies: &[Sent]| copies.iter().map(Sent::ids).collect::<Vec<_>>();
+    assert_eq!(ids(&probes), ids(&sent[..2]));
+    assert!(probes.iter().all(|probe| probe.at == sent[0].at + RTT + MS && probe.attempt == 2));
+    assert_eq!(bench.client.path(server()).window(), before);
+    assert_eq!(bench.client.path(server()).in_flight(), 8);
+}
+
+#[test]
+fn method_whose_probes_find_it_in_progress_is_not_probed_until_it_takes_longer_than_it_did() {
+    let mut bench = steady();
+    bench.calls(1, 10 * SECOND);
+    let first = bench.sent();
+    let probe = bench.next_sent();
+    assert_eq!((probe.ids(), probe.at), (first[0].ids(), first[0].at + RTT + MS));
+    bench.pass(RTT);
+    bench.progress(&probe, SlotState::Running, 0);
+    // Its copy has given its sample.
+    bench.reply(&probe, b"");
+    bench.calls(1, 10 * SECOND);
+    bench.sent();
+    let due = bench.client.path(server()).probe_at().expect("the path could be probed");
+    assert_eq!(bench.pass(due.since(bench.now)), []);
 }
