@@ -200,6 +200,8 @@ impl EventLoop {
         let mut runs = 0;
         self.heard = moment.now;
         self.unpublished = true;
+        // What each of many sessions needs is far away in memory: it is fetched for all at once.
+        self.core.foresee(self.batch.runs().flat_map(|run| run.datagrams()));
         for run in self.batch.runs() {
             let route = Route { remote: run.remote, local: run.local, socket: index };
             for datagram in run.datagrams() {

@@ -275,6 +275,15 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+/// The session id and the call id that stand in a datagram, which has not been checked in any way.
+/// `None` if it is shorter than a header.
+#[inline]
+pub fn ids(datagram: &[u8]) -> Option<(SessionId, CallId)> {
+    let head = datagram.first_chunk::<HEADER_LEN>()?;
+    let session = SessionId(field_u64::<{ at::SESSION }>(head));
+    Some((session, CallId(field_u64::<{ at::CALL }>(head))))
+}
+
 /// Which side sent what is parsed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {

@@ -29,7 +29,7 @@ mod status;
 
 pub use client::{FromClient, parse_from_client};
 pub use code::Code;
-pub use header::{Flags, Kind, ParseError, seal};
+pub use header::{Flags, Kind, ParseError, ids, seal};
 pub use id::{CallId, Epoch, MethodId, SessionId};
 pub use metadata::{METADATA_MAX, Metadata, MetadataError, MetadataRef};
 pub use options::{

@@ -7,6 +7,8 @@
 //! Invariant: from the bucket that a key is spread to, up to the one that holds its place, no bucket
 //! is empty.
 
+use std::hint::black_box;
+
 use crate::core::Key;
 
 /// What an entry costs at most, bytes: at least a third of the buckets are in use.
@@ -61,6 +63,14 @@ impl Index {
         let found = |bucket: &Bucket| bucket.hash == hash && is_it(bucket.place);
         let bucket = self.buckets.get(self.bucket(hash, found)?)?;
         (bucket.place != NONE).then_some(bucket.place)
+    }
+
+    /// Reads the first bucket where this key may be, for the caches' sake.
+    #[inline]
+    pub(super) fn touch(&self, key: u64) {
+        if !self.buckets.is_empty() {
+            black_box(self.buckets.get(self.home(self.spread(key))).map(|bucket| bucket.place));
+        }
     }
 
     /// Notes the place of a key that has none yet. Places are below `u32::MAX`.

@@ -33,6 +33,7 @@ mod batch;
 mod common;
 mod config;
 mod counters;
+mod foresight;
 mod identity;
 mod index;
 mod inquiry;

@@ -108,6 +108,29 @@ impl Sessions {
         self.index.find(id.0, is_it)
     }
 
+    /// Reads where the index has this session, for the caches' sake.
+    #[inline]
+    pub(super) fn touch_index(&self, id: SessionId) {
+        self.index.touch(id.0);
+    }
+
+    /// Reads what seems to be this session, for the caches' sake: that it is, is not checked, since
+    /// that would wait for it. Its place.
+    #[inline]
+    pub(super) fn touch(&self, id: SessionId) -> Option<u32> {
+        let place = self.index.find(id.0, |_| true)?;
+        self.rows.get(place)?.touch();
+        Some(place)
+    }
+
+    /// Reads the record of a slot of the session at this place, for the caches' sake.
+    #[inline]
+    pub(super) fn touch_record(&self, place: u32, slot: u32) {
+        if let Some(slot) = self.rows.get(place).and_then(|session| session.table.slot(slot)) {
+            slot.touch();
+        }
+    }
+
     /// Whether a session minted then was closed.
     pub(super) fn has_tombstone(&self, minted: u32, id: SessionId) -> bool {
         self.tombstones.contains(&(minted, id))

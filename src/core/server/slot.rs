@@ -4,6 +4,8 @@
 //! that the handler ends, and its room is reserved from before the handler starts. What the
 //! slot holds of the reply budget is what `reply` holds and what is reserved, always.
 
+use std::hint::black_box;
+
 use super::kept::Kept;
 use super::memory::Budget;
 use super::pending::NONE;
@@ -91,6 +93,12 @@ impl Default for Slot {
 }
 
 impl Slot {
+    /// Reads something of both ends of it, which may be in different cache lines.
+    #[inline]
+    pub(super) fn touch(&self) {
+        black_box((self.call, self.route));
+    }
+
     /// Another call begins here with this copy; no answer of it has gone.
     pub(super) fn begin(&mut self, call: CallId, clock: u64, attempt: u8, route: u8) {
         self.call = call;

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod counting;
+mod foresight;
 mod handshake;
 mod inquiries;
 mod lifetimes;
